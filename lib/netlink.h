@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the kernel's tables say about links and next hops, kept fresh (rtnetlink(7) over libmnl).
+ *
+ * A watched destination is resolved through the kernel's route to it: egress interface, source
+ * address, path MTU, and the MAC of the neighbour that the packet goes to (the gateway, or the
+ * destination itself when it is on-link). The kernel is asked to keep that neighbour resolved
+ * (NTF_EXT_MANAGED, Linux 5.16), because packets forwarded by XDP do not.
+ *
+ * `changed` is called from the event loop, never from inside ek_netlink_*(), once per batch of
+ * kernel messages that altered a watched next hop or a link. The socket is non-blocking; a lost
+ * message (ENOBUFS) makes it read everything anew.
+ */
+#ifndef EVENKEEL_NETLINK_H
+#define EVENKEEL_NETLINK_H
+
+#include <net/if.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <evenkeel/abi.h>
+
+struct event_base;
+struct ek_netlink;
+
+struct ek_link {
+	int ifindex;
+	char name[IFNAMSIZ];
+	uint8_t mac[6];
+	unsigned int mtu;
+	bool up; /* administratively up and with carrier */
+	struct ek_ip address4, address6; /* first global-scope address of each family; zero = none */
+};
+
+enum ek_nexthop_state {
+	EK_NEXTHOP_NO_ROUTE,   /* no route, or a blackhole, unreachable or prohibit route */
+	EK_NEXTHOP_IS_LOCAL,   /* an address of this host, or multicast/broadcast: never forwarded to */
+	EK_NEXTHOP_NO_NEIGHBOUR, /* route known, MAC not (yet) */
+	EK_NEXTHOP_OK,
+};
+
+struct ek_nexthop {
+	enum ek_nexthop_state state;
+	int ifindex;	    /* egress; 0 before a route is known */
+	struct ek_ip gateway; /* the neighbour: a gateway, or the destination itself */
+	struct ek_ip source;  /* what the kernel would use toward it; zero = none */
+	uint8_t mac[6];	    /* of gateway, valid in EK_NEXTHOP_OK */
+	unsigned int mtu;   /* of the route if it has one, else of the interface */
+};
+
+typedef void (*ek_netlink_changed)(void *arg);
+
+/* NULL with errno set. Works in the caller's network namespace. */
+struct ek_netlink *ek_netlink_new(struct event_base *base, ek_netlink_changed changed, void *arg);
+void ek_netlink_free(struct ek_netlink *netlink);
+
+/*
+ * Watched destinations are counted: each watch wants one unwatch. The answer is there when
+ * ek_netlink_watch() returns, as far as the kernel knows it then. 0 or -errno.
+ */
+int ek_netlink_watch(struct ek_netlink *netlink, const struct ek_ip *destination);
+void ek_netlink_unwatch(struct ek_netlink *netlink, const struct ek_ip *destination);
+/* NULL when not watched. The pointer is valid until control returns to the event loop. */
+const struct ek_nexthop *ek_netlink_nexthop(const struct ek_netlink *netlink,
+					    const struct ek_ip *destination);
+
+const struct ek_link *ek_netlink_link(const struct ek_netlink *netlink, const char *name);
+const struct ek_link *ek_netlink_link_by_index(const struct ek_netlink *netlink, int ifindex);
+
+const char *ek_nexthop_state_text(enum ek_nexthop_state state);
+
+#endif
