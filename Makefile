@@ -23,7 +23,7 @@ endif
 B         := build
 MULTIARCH := $(shell $(CC) -print-multiarch 2>/dev/null)
 LIBS      := -lxdp -lbpf -lyaml -levent_core -levent_extra -lcurl -ljansson -lmnl -lssl -lcrypto -lm
-WARN      := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes
+WARN      := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wno-format-truncation
 CFLAGS    ?= -O2 -g
 CPPFLAGS  += -D_GNU_SOURCE -Iinclude -Ilib -I$(B)
 HARDEN    := -fstack-protector-strong -D_FORTIFY_SOURCE=2 -fPIE
@@ -142,7 +142,7 @@ unit: have-deps $(UNITS)
 packet: have-deps $(PACKETS)
 	@tests/run.sh $(PACKETS)
 
-net: have-deps all
+net: have-deps all $(B)/tests/net/pass.bpf.o
 	$(Q)$(PYTHON) -m pytest -q -p no:cacheprovider tests/net
 
 check: have-deps
@@ -156,13 +156,14 @@ fuzz: have-deps $(FUZZERS)
 	@tests/fuzz/run.sh $(FUZZ_SECONDS) $(FUZZERS)
 
 demo: have-deps
-	@$(MAKE) all
+	@$(MAKE) all $(B)/tests/net/pass.bpf.o
 	@KEEP=$(KEEP) $(PYTHON) tests/net/demo.py
 
-$(B)/tests/bench/bench: tests/bench/bench.c $(B)/tests/bench/driver.skel.h $(B)/libevenkeel.a
+BENCH_SRCS := $(filter-out %.bpf.c,$(wildcard tests/bench/*.c))
+$(B)/tests/bench/bench: $(BENCH_SRCS:%.c=$(B)/%.o)
 	$(call say,BENCH,$@)
-	@mkdir -p $(@D)
-	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(WARN) -MMD -MP $< $(B)/libevenkeel.a $(LIBS) -o $@
+	$(Q)$(CC) $(CFLAGS) -pie $^ -lbpf -ljansson -o $@
+$(BENCH_SRCS:%.c=$(B)/%.o): | $(B)/balancer.skel.h $(B)/tests/bench/driver.skel.h
 
 BENCH_ARGS ?=
 bench: have-deps

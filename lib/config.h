@@ -15,7 +15,7 @@
 
 #define EK_NAME_MAX    63
 #define EK_CONFIG_MAX  (1u << 20) /* bytes of a file: larger is an error, not a slow start */
-#define EK_TIMEOUT_MAX 10800u	  /* seconds: ages are 14-bit and must not wrap between two sweeps */
+#define EK_TIMEOUT_MAX 10800u /* seconds: ages are 14-bit and must not wrap between two sweeps */
 
 enum ek_xdp_mode { EK_XDP_AUTO, EK_XDP_NATIVE, EK_XDP_GENERIC };
 enum ek_method { EK_METHOD_MAGLEV, EK_METHOD_SOURCE_HASH };
@@ -30,14 +30,14 @@ struct ek_config_interface {
 
 struct ek_config_check {
 	enum ek_check_type type;
-	uint16_t port;		    /* 0 = the service's */
-	unsigned int interval;	    /* ms */
-	unsigned int timeout;	    /* ms, at most interval */
-	unsigned int rise, fall;    /* consecutive results that change the state */
-	char path[256];		    /* http: "/..." */
-	char host[256];		    /* http: the Host header; "" = the VIP */
+	uint16_t port;			      /* 0 = the service's */
+	unsigned int interval;		      /* ms */
+	unsigned int timeout;		      /* ms, at most interval */
+	unsigned int rise, fall;	      /* consecutive results that change the state */
+	char path[256];			      /* http: "/..." */
+	char host[256];			      /* http: the Host header; "" = the VIP */
 	unsigned int status_low, status_high; /* http: accepted status codes, inclusive */
-	char body[256];		    /* http: extended regular expression to find; "" = any */
+	char body[256]; /* http: extended regular expression to find; "" = any */
 };
 
 struct ek_config_backend {
@@ -77,7 +77,7 @@ struct ek_config_limits {
 
 struct ek_config {
 	char node[EK_NAME_MAX + 1];
-	char state_dir[108];	  /* "" = the default, /var/lib/evenkeel */
+	char state_dir[108]; /* "" = the default, /var/lib/evenkeel */
 	struct ek_config_interface *interfaces;
 	size_t n_interfaces;
 	struct ek_config_limits limits;

@@ -8,7 +8,7 @@
 #include <sys/socket.h>
 #include <evenkeel/hash.h>
 
-#define EK_IP_TEXT 48 /* an address */
+#define EK_IP_TEXT     48 /* an address */
 #define EK_PREFIX_TEXT 52
 
 /* 0, or -EINVAL. IPv4 dotted quad or IPv6; a v4-mapped IPv6 text is refused. */
@@ -23,6 +23,11 @@ int ek_ip_family(const struct ek_ip *ip); /* AF_INET or AF_INET6 */
 bool ek_ip_equal(const struct ek_ip *a, const struct ek_ip *b);
 int ek_ip_compare(const struct ek_ip *a, const struct ek_ip *b); /* as memcmp */
 bool ek_ip_is_zero(const struct ek_ip *ip);			 /* all 16 bytes: not set */
+/*
+ * Why no host on the network can be reached by this address ("unspecified", "loopback",
+ * "multicast", "broadcast", "link-local": it needs an interface beside it), or NULL.
+ */
+const char *ek_ip_unusable(const struct ek_ip *ip);
 /* Fills a sockaddr for connect(); returns its length. Port in host order. */
 socklen_t ek_ip_sockaddr(const struct ek_ip *ip, in_port_t port, struct sockaddr_storage *out);
 

@@ -6,7 +6,13 @@
 #ifndef EVENKEEL_LOG_H
 #define EVENKEEL_LOG_H
 
-enum ek_log_level { EK_LOG_ERROR = 3, EK_LOG_WARNING = 4, EK_LOG_NOTICE = 5, EK_LOG_INFO = 6, EK_LOG_DEBUG = 7 };
+enum ek_log_level {
+	EK_LOG_ERROR = 3,
+	EK_LOG_WARNING = 4,
+	EK_LOG_NOTICE = 5,
+	EK_LOG_INFO = 6,
+	EK_LOG_DEBUG = 7
+};
 
 void ek_log_init(enum ek_log_level highest);
 __attribute__((format(printf, 2, 3))) void ek_log(enum ek_log_level level, const char *format, ...);

@@ -10,6 +10,11 @@
  * `changed` is called from the event loop, never from inside ek_netlink_*(), once per batch of
  * kernel messages that altered a watched next hop or a link. The socket is non-blocking; a lost
  * message (ENOBUFS) makes it read everything anew.
+ *
+ * The kernel resolves a gateway for as long as it is watched; entries that an administrator or
+ * another program keeps (permanent, NOARP, externally learned, already managed) are left as they
+ * are. ek_netlink_free() leaves the gateways managed, since the data plane outlives the controller:
+ * a later one knows them as its own by EK_NETLINK_PROTOCOL.
  */
 #ifndef EVENKEEL_NETLINK_H
 #define EVENKEEL_NETLINK_H
@@ -19,6 +24,9 @@
 #include <stdint.h>
 #include <evenkeel/abi.h>
 
+/* rtm_protocol and NDA_PROTOCOL of what Evenkeel puts into the kernel's tables. */
+#define EK_NETLINK_PROTOCOL 107
+
 struct event_base;
 struct ek_netlink;
 
@@ -27,24 +35,25 @@ struct ek_link {
 	char name[IFNAMSIZ];
 	uint8_t mac[6];
 	unsigned int mtu;
-	bool up; /* administratively up and with carrier */
-	struct ek_ip address4, address6; /* first global-scope address of each family; zero = none */
+	bool up;	       /* administratively up and with carrier */
+	struct ek_ip address4; /* first global-scope address of the family; zero = none */
+	struct ek_ip address6;
 };
 
 enum ek_nexthop_state {
-	EK_NEXTHOP_NO_ROUTE,   /* no route, or a blackhole, unreachable or prohibit route */
-	EK_NEXTHOP_IS_LOCAL,   /* an address of this host, or multicast/broadcast: never forwarded to */
+	EK_NEXTHOP_NO_ROUTE, /* no route, or a blackhole, unreachable or prohibit route */
+	EK_NEXTHOP_IS_LOCAL, /* this host's own address, multicast, broadcast: not forwarded to */
 	EK_NEXTHOP_NO_NEIGHBOUR, /* route known, MAC not (yet) */
 	EK_NEXTHOP_OK,
 };
 
 struct ek_nexthop {
 	enum ek_nexthop_state state;
-	int ifindex;	    /* egress; 0 before a route is known */
+	int ifindex;	      /* egress; 0 before a route is known */
 	struct ek_ip gateway; /* the neighbour: a gateway, or the destination itself */
 	struct ek_ip source;  /* what the kernel would use toward it; zero = none */
-	uint8_t mac[6];	    /* of gateway, valid in EK_NEXTHOP_OK */
-	unsigned int mtu;   /* of the route if it has one, else of the interface */
+	uint8_t mac[6];	      /* of gateway, valid in EK_NEXTHOP_OK */
+	unsigned int mtu;     /* of the route if it has one, at most the interface's */
 };
 
 typedef void (*ek_netlink_changed)(void *arg);
@@ -63,6 +72,7 @@ void ek_netlink_unwatch(struct ek_netlink *netlink, const struct ek_ip *destinat
 const struct ek_nexthop *ek_netlink_nexthop(const struct ek_netlink *netlink,
 					    const struct ek_ip *destination);
 
+/* NULL when there is none. Valid until control returns to the event loop. */
 const struct ek_link *ek_netlink_link(const struct ek_netlink *netlink, const char *name);
 const struct ek_link *ek_netlink_link_by_index(const struct ek_netlink *netlink, int ifindex);
 

@@ -14,13 +14,15 @@
 
 #define EK_ABI_VERSION 1u
 
-#define EK_RING_SIZE     65537u /* Maglev table size: prime, so that every skip visits every slot */
-#define EK_BACKENDS_MAX  32767u /* 15 bits in a ring slot; index 0 is EK_BACKEND_NONE */
-#define EK_BACKEND_NONE  0u
-#define EK_SERVICES_MAX  1024u
-#define EK_SERVICE_SLOTS 8192u /* open-addressed: at most a quarter full (a service and its VIP) */
+#define EK_RING_SIZE	 65537u /* Maglev table size: prime, so that every skip visits every slot */
+#define EK_BACKENDS_MAX	 32767u /* 15 bits in a ring slot; index 0 is EK_BACKEND_NONE */
+#define EK_BACKEND_NONE	 0u
+#define EK_SERVICES_MAX	 1024u
+#define EK_SERVICE_SLOTS 8192u /* open-addressed: at most a quarter full (a service and its VIP) \
+				*/
 #define EK_SERVICE_PROBE 16u   /* consecutive slots a look-up may touch */
-#define EK_PORTS_MAX     64u   /* attached interfaces */
+#define EK_PORTS_MAX	 64u   /* attached interfaces */
+#define EK_OUTER_TTL	 64u   /* TTL or hop limit of outer headers */
 
 /*
  * An address of either family in the 16 bytes of an IPv6 address. IPv4 is held v4-mapped
@@ -45,14 +47,14 @@ _Static_assert(sizeof(struct ek_ip) == 16, "ek_ip");
  * is published by its `key` word and withdrawn by it, so a reader never sees half a service.
  */
 enum ek_service_state {
-	EK_SERVICE_EMPTY = 0,   /* ends a probe */
+	EK_SERVICE_EMPTY = 0,	/* ends a probe */
 	EK_SERVICE_DELETED = 1, /* a probe goes on */
-	EK_SERVICE_VIP = 2,     /* port 0: "this address is one of ours", says nothing about ports */
+	EK_SERVICE_VIP = 2, /* port 0: "this address is one of ours", says nothing about ports */
 	EK_SERVICE_LIVE = 3,
 };
 
 /* The second part of the key as one word: port (network order), protocol, state, zero. */
-#define EK_SERVICE_KEY(port_be, proto, state)                                                      \
+#define EK_SERVICE_KEY(port_be, proto, state) \
 	((__u64)(__u16)(port_be) | (__u64)(__u8)(proto) << 16 | (__u64)(state) << 24)
 #define EK_SERVICE_KEY_STATE(key) ((__u8)((key) >> 24))
 #define EK_SERVICE_KEY_PROTO(key) ((__u8)((key) >> 16))
@@ -61,23 +63,23 @@ enum ek_service_state {
 struct ek_service {
 	struct ek_ip vip;
 	__u64 key;
-	__u32 id;    /* index of its ring in `rings`; what a backend's `service` names */
-	__u32 flags; /* EK_SERVICE_F_* */
-	__u16 timeout_established; /* seconds, at most EK_TIMEOUT_MAX */
-	__u16 timeout_embryonic;
-	__u16 timeout_closing;
-	__u16 timeout_udp;
+	__u32 id;	  /* index of its ring in `rings`; what a backend's `service` names */
+	__u32 flags;	  /* EK_SERVICE_F_* */
+	__u16 timeout[4]; /* ticks of idleness after which an entry is gone, by enum ek_flow_state
+			   */
 	struct ek_ip outer_source; /* used when outer_mask is set: the prefix, host bits zero */
-	__be32 outer_mask;         /* bits of the last word that vary per flow; 0 = the node's address */
-	__u8 hash_prefix4;         /* source-hash: leading bits of the client that count */
+	__be32 outer_mask; /* bits of the last word that vary per flow; 0 = the node's address */
+	__u8 hash_prefix4; /* source-hash: leading bits of the client that count */
 	__u8 hash_prefix6;
 	__u16 pad;
 };
 _Static_assert(sizeof(struct ek_service) == 64, "one cache line");
 
-#define EK_SERVICE_F_TRACK_FULL  (1u << 0) /* every slot looks up and a miss inserts */
-#define EK_SERVICE_F_TRACK_NONE  (1u << 1) /* never looks up */
-#define EK_SERVICE_F_SOURCE_HASH (1u << 2) /* the ring index and entry follow from the client alone */
+#define EK_SERVICE_F_TRACK_FULL (1u << 0) /* every slot looks up and a miss inserts */
+#define EK_SERVICE_F_TRACK_NONE (1u << 1) /* never looks up */
+#define EK_SERVICE_F_SOURCE_HASH \
+	(1u << 2) /* the ring index and entry follow from the client alone */
+#define EK_SERVICE_F_OVER_QUOTA (1u << 3) /* holds its share of the table: stores nothing more */
 
 struct ek_service_table {
 	struct ek_service slot[EK_SERVICE_SLOTS];
@@ -96,11 +98,12 @@ struct ek_backend {
 	__u64 bytes;   /* of frames as received */
 	__u64 nexthop; /* EK_NEXTHOP() */
 	struct ek_ip address;
-	__u32 csum;    /* ones'-complement sum of the outer IPv4 header's constant words and daddr */
+	__u32 csum; /* ones'-complement sum of the outer IPv4 header's constant words and daddr */
 	__u16 service; /* ek_service.id */
 	__u16 mtu;     /* of the path to it; an outer packet is never longer */
 	__u8 forward;  /* enum ek_forward */
-	__u8 pad[15];
+	__u8 pad[7];
+	__u64 unstored; /* counter: new flows it got, as an origin, that could not be stored */
 };
 _Static_assert(sizeof(struct ek_backend) == 64, "one cache line");
 
@@ -114,13 +117,13 @@ enum ek_forward {
 
 /* The word of a next hop: its MAC in the low 48 bits as on the wire, egress port, flags. */
 #define EK_NEXTHOP(mac48, port, flags) ((__u64)(mac48) | (__u64)(port) << 48 | (__u64)(flags) << 56)
-#define EK_NEXTHOP_MAC(w)  ((w) & 0xffffffffffffull)
-#define EK_NEXTHOP_PORT(w) ((__u8)((w) >> 48))
-#define EK_NEXTHOP_FLAGS(w) ((__u8)((w) >> 56))
-#define EK_NEXTHOP_RESOLVED 1u /* the MAC is known: packets can leave */
-#define EK_NEXTHOP_ALIVE    2u /* its checks say up, full or hold: live connections may stay */
-#define EK_NEXTHOP_DRAINING 4u /* takes no new connections: a SYN that lands here is counted */
-#define EK_NEXTHOP_USABLE   (EK_NEXTHOP_RESOLVED | EK_NEXTHOP_ALIVE)
+#define EK_NEXTHOP_MAC(w)	       ((w)&0xffffffffffffull)
+#define EK_NEXTHOP_PORT(w)	       ((__u8)((w) >> 48))
+#define EK_NEXTHOP_FLAGS(w)	       ((__u8)((w) >> 56))
+#define EK_NEXTHOP_RESOLVED	       1u /* the MAC is known: packets can leave */
+#define EK_NEXTHOP_ALIVE	       2u /* its checks say up, full or hold: live connections may stay */
+#define EK_NEXTHOP_DRAINING	       4u /* takes no new connections: a SYN that lands here is counted */
+#define EK_NEXTHOP_USABLE	       (EK_NEXTHOP_RESOLVED | EK_NEXTHOP_ALIVE)
 
 /* --- ports -----------------------------------------------------------------------------------
  * An attached interface. The program on it knows its own port number (rodata); a backend names
@@ -134,6 +137,20 @@ struct ek_port {
 	__u8 pad[32];
 };
 _Static_assert(sizeof(struct ek_port) == 64, "one cache line");
+
+/* --- meta ------------------------------------------------------------------------------------
+ * What the pinned maps were made with. A controller that finds other numbers does not adopt them.
+ */
+struct ek_meta {
+	__u32 abi;
+	__u32 backends_limit;
+	__u32 cpus;
+	__u32 flow_buckets;
+	__u32 tick_shift; /* a tick is 2^tick_shift jiffies, about a second */
+	__u32 hz;
+	__u64 key_check; /* a digest of the hash key: the key itself is in no readable map */
+};
+_Static_assert(sizeof(struct ek_meta) == 32, "ek_meta");
 
 /* --- drops -----------------------------------------------------------------------------------
  * Every packet that a VIP refuses has one of these names: X(NAME, "name", "description").

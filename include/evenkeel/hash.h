@@ -45,13 +45,13 @@ static __always_inline __u64 ek_hash_half(__u64 kx, __u64 ky, __u64 half)
 }
 
 /* The service part. `service` is port (network order) | protocol << 16. */
-static __always_inline __u64 ek_hash_service4(const struct ek_hash_key *key, __be32 vip,
+static __always_inline __u64 ek_hash_service4(const volatile struct ek_hash_key *key, __be32 vip,
 					      __u32 service)
 {
 	return ek_hash_pair(key->k[0], vip, key->k[1], service);
 }
 
-static __always_inline __u64 ek_hash_service6(const struct ek_hash_key *key,
+static __always_inline __u64 ek_hash_service6(const volatile struct ek_hash_key *key,
 					      const struct ek_ip *vip, __u32 service)
 {
 	return ek_hash_half(key->k[0], key->k[1], vip->halves[0]) +
@@ -59,20 +59,20 @@ static __always_inline __u64 ek_hash_service6(const struct ek_hash_key *key,
 }
 
 /* The client part. Disjoint key words from the service part of its family. */
-static __always_inline __u64 ek_hash_client4(const struct ek_hash_key *key, __be32 address,
+static __always_inline __u64 ek_hash_client4(const volatile struct ek_hash_key *key, __be32 address,
 					     __be16 port)
 {
 	return ek_hash_pair(key->k[2], address, key->k[3], port);
 }
 
-static __always_inline __u64 ek_hash_client6(const struct ek_hash_key *key,
+static __always_inline __u64 ek_hash_client6(const volatile struct ek_hash_key *key,
 					     const struct ek_ip *address, __be16 port)
 {
 	return ek_hash_half(key->k[5], key->k[6], address->halves[0]) +
 	       ek_hash_half(key->k[7], key->k[8], address->halves[1]) + key->k[9] * port;
 }
 
-static __always_inline __u64 ek_hash_finish(const struct ek_hash_key *key, __u64 sum)
+static __always_inline __u64 ek_hash_finish(const volatile struct ek_hash_key *key, __u64 sum)
 {
 	sum ^= sum >> 32;
 	sum *= key->k[10] | 1;
@@ -90,8 +90,8 @@ static __always_inline int ek_ip_is_v4(const struct ek_ip *ip)
 	return ip->halves[0] == 0 && (__u32)ip->halves[1] == EK_V4_MAPPED;
 }
 
-static __always_inline __u64 ek_hash_service(const struct ek_hash_key *key, const struct ek_ip *vip,
-					     __u32 service)
+static __always_inline __u64 ek_hash_service(const volatile struct ek_hash_key *key,
+					     const struct ek_ip *vip, __u32 service)
 {
 	return ek_ip_is_v4(vip) ? ek_hash_service4(key, vip->words[3], service)
 				: ek_hash_service6(key, vip, service);

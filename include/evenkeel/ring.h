@@ -18,8 +18,8 @@
 
 struct ek_ring {
 	__u32 slot[EK_RING_SIZE];
-	__u16 hit[EK_RING_SIZE]; /* EK_SECONDS_MASK clock, see flow_table.h */
-	__u16 pad[1];
+	__u16 hit[EK_RING_SIZE]; /* tick, see flow_table.h */
+	__u16 pad;
 };
 
 static __always_inline __u32 ek_slot(__u32 current, __u32 origin, int lookup)

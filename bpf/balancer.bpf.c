@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The balancer: one XDP program, one stage per header, in the order in which a packet meets them:
+ *
+ *     parse.h -> service.h -> select.h -> forward.h -> account.h
+ *
+ * What is not for a VIP is passed to the stack, byte for byte. A packet costs the service entry,
+ * one ring slot, and one cache line that holds both the backend and its counters.
+ */
+#include "account.h"
+
+/* Parsing and the service, specialised for one address family by constant propagation. */
+static __always_inline int find_service(struct packet *p, void *data, void *end,
+					struct ek_service **service, __u64 *hash, const int family)
+{
+	int verdict = family == AF_INET ? parse4(p, data, end) : parse6(p, data, end);
+	__u64 key;
+
+	if (unlikely(verdict))
+		return verdict < 0 ? refuse(p, verdict, family) : verdict;
+	key = EK_SERVICE_KEY(p->destination_port, p->protocol, EK_SERVICE_LIVE);
+	*hash = service_hash(&p->destination, service_word(p), family);
+	*service = service_find(&p->destination, key, *hash);
+	if (!*service)
+		return XDP_PASS;
+	*hash = ek_hash_finish(&hash_key, *hash + client_hash(p, family));
+	return 0;
+}
+
+static __always_inline int balance(struct xdp_md *ctx, void *data, void *end)
+{
+	struct packet p = {.frame = end - data};
+	struct ethhdr *eth = data;
+	struct ek_service *service;
+	struct ek_backend *backend;
+	__u32 number = own_port;
+	struct ek_port *port = bpf_map_lookup_elem(&ports, &number);
+	__u64 hash;
+	int verdict;
+
+	/* A switch floods unknown unicast: a frame for another MAC is another node's. */
+	if (!port || (void *)(eth + 1) > end || EK_NEXTHOP_MAC(*(unaligned64 *)data) != port->mac)
+		return XDP_PASS;
+	if (eth->h_proto == bpf_htons(ETH_P_IP))
+		verdict = find_service(&p, data, end, &service, &hash, AF_INET);
+	else if (eth->h_proto == bpf_htons(ETH_P_IPV6))
+		verdict = find_service(&p, data, end, &service, &hash, AF_INET6);
+	else
+		return XDP_PASS;
+	if (unlikely(verdict))
+		return verdict;
+
+	verdict = backend_select(service, &p, hash, &backend);
+	if (likely(!verdict))
+		verdict = forward(ctx, &p, service, backend, port, hash);
+	if (likely(verdict > 0))
+		account_forward(backend, &p);
+	return verdict;
+}
+
+SEC("xdp")
+int evenkeel(struct xdp_md *ctx)
+{
+	return account(balance(ctx, (void *)(long)ctx->data, (void *)(long)ctx->data_end));
+}
+
+/* Not a packet's: the controller runs it to ask what tick it is. */
+SEC("xdp")
+int tick(struct xdp_md *ctx)
+{
+	(void)ctx;
+	return bpf_jiffies64() >> tick_shift;
+}
+
+char LICENSE[] SEC("license") = "GPL";

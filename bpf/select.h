@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Stage 3: which backend of the service takes the packet. A slot that remembers nothing answers
+ * by itself; only one that says LOOKUP costs a look at the connection table, by the rules of
+ * evenkeel/select.h. That path is inline: as a subprogram it costs 2 to 20 ns.
+ */
+#ifndef EVENKEEL_BPF_SELECT_H
+#define EVENKEEL_BPF_SELECT_H
+
+#include "service.h"
+
+#define TCP_FIN 0x01
+#define TCP_SYN 0x02
+#define TCP_RST 0x04
+#define TCP_ACK 0x10
+
+static __always_inline __u64 client_hash(const struct packet *p, const int family)
+{
+	const volatile struct ek_hash_key *key = &hash_key;
+
+	return family == AF_INET ? ek_hash_client4(key, p->source.words[3], p->source_port)
+				 : ek_hash_client6(key, &p->source, p->source_port);
+}
+
+static __always_inline struct ek_ring *ring_of(const struct ek_service *service)
+{
+	__u32 id = service->id, zero = 0;
+	void *ring = bpf_map_lookup_elem(&rings, &id);
+
+	return ring ? bpf_map_lookup_elem(ring, &zero) : NULL;
+}
+
+static __always_inline struct ek_backend *backend_at(__u32 index)
+{
+	__u32 row = bpf_get_smp_processor_id() * backends_limit + index;
+
+	return bpf_map_lookup_elem(&backends, &row);
+}
+
+/* The map side of struct ek_surroundings. */
+struct map_view {
+	__u32 service;
+	__u32 bucket;
+};
+
+static __always_inline int view_flags(void *context, __u32 backend)
+{
+	const struct map_view *view = context;
+	const struct ek_backend *b = backend_at(backend);
+
+	return b && b->service == view->service ? EK_NEXTHOP_FLAGS(b->nexthop) : -1;
+}
+
+static __always_inline struct ek_flow_key *view_key(void *context, __u32 way)
+{
+	const struct map_view *view = context;
+	struct ek_flow_keys *keys = bpf_map_lookup_elem(&flow_keys, &view->bucket);
+
+	return keys ? &keys->key[way & (EK_FLOW_WAYS - 1)] : NULL;
+}
+
+static __always_inline enum ek_packet_kind packet_kind(const struct packet *p)
+{
+	if (p->protocol != IPPROTO_TCP)
+		return EK_PACKET_DATAGRAM;
+	if (p->tcp_flags & (TCP_FIN | TCP_RST))
+		return EK_PACKET_END;
+	return (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN ? EK_PACKET_SYN : EK_PACKET_DATA;
+}
+
+static __always_inline void write_key(struct ek_flow_key *key, const struct packet *p,
+				      const struct ek_selection *s, __u32 tick)
+{
+	key->source = p->source;
+	key->destination = p->destination;
+	key->source_port = p->source_port;
+	key->destination_port = p->destination_port;
+	key->isn = s->kind == EK_PACKET_SYN ? s->sequence : s->sequence - 1;
+	key->since = tick;
+	key->service = s->service->id;
+	key->protocol = p->protocol;
+}
+
+/* Origin is still needed: said at most once a tick, so that the line stays shared. */
+static __always_inline void refresh_hit(struct ek_ring *ring, __u32 index, __u32 tick)
+{
+	__u16 now = tick & EK_TICK_MASK;
+
+	if (ring->hit[index] != now)
+		ring->hit[index] = now;
+}
+
+static __always_inline int select_remembering(const struct ek_service *service,
+					      const struct packet *p, struct ek_ring *ring,
+					      __u32 index, __u32 slot, __u64 hash, __u32 *backend)
+{
+	struct map_view view = {.service = service->id,
+				.bucket = ek_flow_bucket_index(hash, flow_mask)};
+	struct ek_surroundings around = {view_flags, view_key, &view};
+	struct ek_flow_bucket *bucket = bpf_map_lookup_elem(&flows, &view.bucket);
+	__u32 tick = bpf_jiffies64() >> tick_shift;
+	struct ek_selection s = {.service = service,
+				 .bucket = bucket,
+				 .hash = hash,
+				 .slot = slot,
+				 .now = tick,
+				 .sequence = bpf_ntohl(p->sequence),
+				 .kind = packet_kind(p)};
+	struct ek_flow_key *key;
+	struct ek_choice choice;
+
+	if (!bucket)
+		return -EK_DROP_NO_RING;
+	ek_select(&choice, &s, &around);
+	if (choice.stored >= 0) {
+		key = view_key(&view, choice.stored);
+		if (key)
+			write_key(key, p, &s, tick);
+	}
+	if (choice.origin_hit)
+		refresh_hit(ring, index, tick);
+	if (unlikely(choice.unstored) && choice.backend) {
+		struct ek_backend *b = backend_at(choice.backend);
+
+		if (b)
+			b->unstored++;
+	}
+	*backend = choice.backend;
+	return -(int)choice.drop;
+}
+
+static __always_inline int backend_select(const struct ek_service *service, const struct packet *p,
+					  __u64 hash, struct ek_backend **out)
+{
+	struct ek_ring *ring = ring_of(service);
+	__u32 index = ek_ring_index(hash), slot, backend;
+	int verdict;
+
+	if (unlikely(!ring || index >= EK_RING_SIZE))
+		return -EK_DROP_NO_RING;
+	slot = ring->slot[index];
+	backend = ek_slot_current(slot);
+	if (unlikely(backend == EK_BACKEND_NONE))
+		return -EK_DROP_NO_BACKEND;
+	if (unlikely(slot & EK_SLOT_LOOKUP)) {
+		verdict = select_remembering(service, p, ring, index, slot, hash, &backend);
+		if (unlikely(verdict))
+			return verdict;
+	}
+	*out = backend_at(backend);
+	return likely(*out) ? 0 : -EK_DROP_NO_BACKEND;
+}
+
+#endif

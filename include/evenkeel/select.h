@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Which backend a packet goes to: the rules of the ring that remembers. Compiled for BPF, where
+ * bpf/select.h calls it for every packet whose slot says LOOKUP, and for C, where the same lines
+ * answer `evenkeel explain` and run under the property tests.
+ *
+ * A slot that never changed, or that has forgotten, needs none of this: everything in it belongs
+ * to `current`. In a slot that remembers (LOOKUP):
+ *
+ *  - an entry in the table decides;
+ *  - a SYN without one is a new connection: it gets an entry for `current`, or none is needed
+ *    because current = origin ("noins");
+ *  - any other packet without one belongs to a connection older than the change: to `origin`.
+ *    While origin is down it goes to `current`, and nothing is forgotten ("keep");
+ *  - a SYN that cannot be stored goes to origin, where its later packets will go too; if origin
+ *    is down it is dropped by name, and TCP tries again ("dropover").
+ *
+ * A connection may have two entries for a while. A SYN never touches an established or closing
+ * entry: when it has to be taken for a new connection (its port is reused, or the old backend
+ * is down) it gets an embryonic entry beside the old one, and only a packet within the SYN's
+ * sequence window promotes the one and retires the other. So a forged SYN with the addresses of
+ * a live connection diverts nothing, whatever state that connection is in.
+ *
+ * Full tracking stores a connection that it meets in mid-flow as an embryo too: the next segment
+ * proves it, and a flood of forged ACKs holds nothing for longer than a flood of SYNs.
+ *
+ * An entry whose backend is down keeps its name: its packets go to `current` meanwhile, and come
+ * home if the backend returns. Flows without a handshake (UDP) are re-selected for good.
+ */
+#ifndef EVENKEEL_SELECT_H
+#define EVENKEEL_SELECT_H
+
+#include <evenkeel/flow_table.h>
+#include <evenkeel/ring.h>
+
+enum ek_packet_kind {
+	EK_PACKET_SYN,	    /* SYN without ACK, FIN, RST */
+	EK_PACKET_DATA,	    /* any other TCP segment that does not end anything */
+	EK_PACKET_END,	    /* FIN or RST */
+	EK_PACKET_DATAGRAM, /* no handshake: UDP */
+};
+
+/* The packet, and where it fell. */
+struct ek_selection {
+	const struct ek_service *service;
+	struct ek_flow_bucket *bucket; /* of hash */
+	__u64 hash;
+	__u32 slot;
+	__u32 now; /* tick */
+	__u32 sequence;
+	enum ek_packet_kind kind;
+};
+
+/*
+ * What selection asks of its surroundings. `flags`: EK_NEXTHOP_* of a backend, or -1 if the index
+ * is not of this service. `key`: the cold twin of way `way` of the bucket, or NULL. Both are
+ * constants at every call, so the compiler inlines them.
+ */
+struct ek_surroundings {
+	int (*flags)(void *context, __u32 backend);
+	struct ek_flow_key *(*key)(void *context, __u32 way);
+	void *context;
+};
+
+#define EK_WAY_NONE -1 /* write nothing */
+#define EK_WAY_ANY  -2 /* wherever there is room */
+
+struct ek_choice {
+	__u32 backend; /* EK_BACKEND_NONE: drop, for `drop` */
+	enum ek_drop drop;
+	int origin_hit; /* origin served a miss: its memory is still needed */
+	int unstored;	/* a new flow that could not be stored */
+	int stored;	/* the way of a new entry whose cold twin the caller fills, or -1: its isn
+			 * is one less than the sequence number of a packet that is no SYN */
+	/* What ek_select() writes: */
+	__u32 entry_backend;
+	enum ek_flow_state entry_state;
+	__u64 entry_old;
+	int entry_way;
+};
+
+struct ek_matches {
+	__u64 live, embryo; /* 0 = none */
+	int live_way, embryo_way;
+};
+
+/* One of the two entries that a flow may have; one that expired is none. */
+static __always_inline void ek_select_classify(const struct ek_selection *s, struct ek_matches *m,
+					       __u32 way)
+{
+	__u64 entry = ek_flow_read(&s->bucket->entry[way & (EK_FLOW_WAYS - 1)]);
+	enum ek_flow_state state = ek_flow_state(entry);
+
+	if (state == EK_FLOW_EMPTY || ek_flow_age(entry, s->now) > s->service->timeout[state])
+		return;
+	if (state == EK_FLOW_EMBRYONIC) {
+		m->embryo = entry;
+		m->embryo_way = way;
+	} else {
+		m->live = entry;
+		m->live_way = way;
+	}
+}
+
+static __always_inline void ek_select_find(const struct ek_selection *s, struct ek_matches *m)
+{
+	__u64 ways = ek_flow_find(s->bucket, s->hash);
+
+	*m = (struct ek_matches){0};
+	if (!ways)
+		return;
+	ek_select_classify(s, m, ek_flow_first(ways));
+	ways &= ways - 1;
+	if (ways)
+		ek_select_classify(s, m, ek_flow_first(ways));
+}
+
+static __always_inline int ek_select_alive(const struct ek_surroundings *e, __u32 backend)
+{
+	int flags = e->flags(e->context, backend);
+
+	return flags >= 0 && (flags & EK_NEXTHOP_ALIVE);
+}
+
+static __always_inline void ek_select_drop(struct ek_choice *c, enum ek_drop reason)
+{
+	c->backend = EK_BACKEND_NONE;
+	c->drop = reason;
+}
+
+/* The current choice, if it is there. */
+static __always_inline void ek_select_current(struct ek_choice *c, const struct ek_selection *s,
+					      const struct ek_surroundings *e)
+{
+	__u32 current = ek_slot_current(s->slot);
+
+	if (ek_select_alive(e, current))
+		c->backend = current;
+	else
+		ek_select_drop(c, EK_DROP_BACKEND_DOWN);
+}
+
+/*
+ * Decided, to be written by ek_select() in one compare-and-swap: the entry that takes the place
+ * of `old` in `way` (or in any way with room).
+ */
+static __always_inline void ek_select_write(struct ek_choice *c, __u32 backend,
+					    enum ek_flow_state state, __u64 old, int way)
+{
+	c->entry_backend = backend;
+	c->entry_state = state;
+	c->entry_old = old;
+	c->entry_way = way;
+}
+
+static __always_inline void ek_select_store(struct ek_choice *c, __u32 backend,
+					    enum ek_flow_state state)
+{
+	ek_select_write(c, backend, state, 0, EK_WAY_ANY);
+}
+
+static __always_inline void ek_select_datagram(struct ek_choice *c, const struct ek_selection *s,
+					       const struct ek_surroundings *e,
+					       const struct ek_matches *m)
+{
+	__u32 backend = ek_flow_backend(m->live);
+
+	if (m->live && ek_select_alive(e, backend))
+		c->backend = backend;
+	else
+		ek_select_current(c, s, e);
+	if (!c->backend)
+		return;
+	if (m->live)
+		ek_select_write(c, c->backend, EK_FLOW_ESTABLISHED, m->live, m->live_way);
+	else
+		ek_select_store(c, c->backend, EK_FLOW_ESTABLISHED);
+}
+
+/* A connection that the table does not know is older than the slot's change. */
+static __always_inline void ek_select_miss(struct ek_choice *c, const struct ek_selection *s,
+					   const struct ek_surroundings *e)
+{
+	__u32 origin = ek_slot_origin(s->slot);
+
+	if (ek_select_alive(e, origin)) {
+		c->origin_hit = 1;
+		c->backend = origin;
+	} else {
+		ek_select_current(c, s, e);
+	}
+}
+
+static __always_inline int ek_select_completes(const struct ek_selection *s,
+					       const struct ek_surroundings *e,
+					       const struct ek_matches *m)
+{
+	const struct ek_flow_key *key;
+
+	if (!m->embryo)
+		return 0;
+	key = e->key(e->context, m->embryo_way);
+	return key && s->sequence - key->isn - 1 < EK_FLOW_ISN_WINDOW;
+}
+
+static __always_inline void ek_select_segment(struct ek_choice *c, const struct ek_selection *s,
+					      const struct ek_surroundings *e, struct ek_matches *m)
+{
+	int flags;
+
+	if (ek_select_completes(s, e, m)) {
+		if (m->live) /* its port was reused */
+			ek_flow_replace(&s->bucket->entry[m->live_way & (EK_FLOW_WAYS - 1)],
+					m->live, 0);
+		m->live = m->embryo;
+		m->live_way = m->embryo_way;
+	}
+	flags = m->live ? e->flags(e->context, ek_flow_backend(m->live)) : -1;
+	if (flags < 0) {
+		ek_select_miss(c, s, e);
+		if (s->service->flags & EK_SERVICE_F_TRACK_FULL && c->origin_hit)
+			ek_select_store(c, c->backend, EK_FLOW_EMBRYONIC);
+		return;
+	}
+	ek_select_write(c, ek_flow_backend(m->live),
+			s->kind == EK_PACKET_END ? EK_FLOW_CLOSING : EK_FLOW_ESTABLISHED, m->live,
+			m->live_way);
+	if (flags & EK_NEXTHOP_ALIVE)
+		c->backend = ek_flow_backend(m->live);
+	else
+		ek_select_current(c, s, e);
+}
+
+static __always_inline void ek_select_syn(struct ek_choice *c, const struct ek_selection *s,
+					  const struct ek_surroundings *e,
+					  const struct ek_matches *m)
+{
+	__u32 live = ek_flow_backend(m->live), embryo = ek_flow_backend(m->embryo);
+
+	if (m->live && ek_select_alive(e, live) &&
+	    (ek_flow_state(m->live) != EK_FLOW_CLOSING ||
+	     ek_flow_age(m->live, s->now) < EK_FLOW_REUSE_AFTER)) {
+		c->backend = live;
+		return;
+	}
+	if (m->embryo && ek_select_alive(e, embryo) &&
+	    ek_flow_age(m->embryo, s->now) < EK_FLOW_EMBRYO_GRACE) {
+		c->backend = embryo;
+		return;
+	}
+	ek_select_current(c, s, e);
+	if (!c->backend)
+		return;
+	if (m->embryo)
+		ek_select_write(c, c->backend, EK_FLOW_EMBRYONIC, m->embryo, m->embryo_way);
+	else if (m->live || c->backend != ek_slot_origin(s->slot) ||
+		 s->service->flags & EK_SERVICE_F_TRACK_FULL)
+		ek_select_store(c, c->backend, EK_FLOW_EMBRYONIC);
+}
+
+/* A SYN that could not be stored: where will its later packets go? There it must go too. */
+static __always_inline void ek_select_unstored(struct ek_choice *c, const struct ek_selection *s,
+					       const struct ek_surroundings *e,
+					       const struct ek_matches *m)
+{
+	__u32 old = ek_flow_backend(m->live);
+
+	c->unstored = 1;
+	if (s->kind != EK_PACKET_SYN)
+		return;
+	if (m->live && ek_select_alive(e, old))
+		c->backend = old;
+	else if (m->live || !ek_select_alive(e, ek_slot_origin(s->slot)))
+		ek_select_drop(c, EK_DROP_TABLE_FULL);
+	else
+		ek_select_miss(c, s, e);
+}
+
+/*
+ * Carries out what was decided. Losing the entry to another CPU matters only to a new flow: a
+ * touch that is lost was made by the winner.
+ */
+static __always_inline int ek_select_commit(struct ek_choice *c, const struct ek_selection *s)
+{
+	__u64 entry = ek_flow_entry(s->hash, c->entry_backend, c->entry_state, s->now), ways;
+	int is_new = s->kind == EK_PACKET_SYN || c->entry_way == EK_WAY_ANY;
+
+	if (entry == c->entry_old)
+		return 1;
+	if (c->entry_way == EK_WAY_ANY) {
+		ways = ek_flow_room(s->bucket, s->now);
+		if (!ways || s->service->flags & EK_SERVICE_F_OVER_QUOTA)
+			return 0;
+		c->entry_way = ek_flow_first(ways);
+		c->entry_old = ek_flow_read(&s->bucket->entry[c->entry_way & (EK_FLOW_WAYS - 1)]);
+		if (c->entry_old && !ek_flow_is_old_embryo(c->entry_old, s->now))
+			return 0;
+	}
+	if (!ek_flow_replace(&s->bucket->entry[c->entry_way & (EK_FLOW_WAYS - 1)], c->entry_old,
+			     entry))
+		return !is_new;
+	if (is_new)
+		c->stored = c->entry_way;
+	return 1;
+}
+
+/* For a slot that has LOOKUP set. */
+static __always_inline void ek_select(struct ek_choice *c, const struct ek_selection *s,
+				      const struct ek_surroundings *e)
+{
+	struct ek_matches m;
+
+	*c = (struct ek_choice){.stored = -1, .entry_way = EK_WAY_NONE};
+	ek_select_find(s, &m);
+	if (s->kind == EK_PACKET_DATAGRAM)
+		ek_select_datagram(c, s, e, &m);
+	else if (s->kind == EK_PACKET_SYN)
+		ek_select_syn(c, s, e, &m);
+	else
+		ek_select_segment(c, s, e, &m);
+	if (c->entry_way != EK_WAY_NONE && !ek_select_commit(c, s))
+		ek_select_unstored(c, s, e, &m);
+}
+
+#endif

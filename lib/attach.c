@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* See attach.h. Called by datapath.c. */
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <stdarg.h>
+#include <linux/if_link.h>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <xdp/libxdp.h>
+#include "attach.h"
+#include "balancer.skel.h"
+#include "log.h"
+
+#define OUR_PROGRAM "evenkeel"
+
+/* --- what is on the interface now ------------------------------------------------------------ */
+
+static bool is_ours(const struct xdp_program *program)
+{
+	const char *name = program ? xdp_program__name(program) : NULL;
+
+	return name && !strcmp(name, OUR_PROGRAM);
+}
+
+static struct xdp_program *find_in_dispatcher(struct xdp_multiprog *mp, uint32_t but_not_id)
+{
+	struct xdp_program *p = NULL;
+
+	while ((p = xdp_multiprog__next_prog(p, mp)))
+		if (is_ours(p) && xdp_program__id(p) != but_not_id)
+			return p;
+	return NULL;
+}
+
+static int explain_load(const struct ek_attachment *a, int err, struct ek_error *error)
+{
+	if (err == -EPERM || err == -EACCES)
+		ek_error_set(error, "%s: the kernel refuses the XDP program: %s; run as root, or with "
+			     "CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON", a->interface, strerror(-err));
+	else
+		ek_error_set(error, "%s: cannot load the XDP program: %s", a->interface,
+			     strerror(-err));
+	return err;
+}
+
+static int explain_attach(const struct ek_attachment *a, int err, struct ek_error *error)
+{
+	if (err == -EBUSY || err == -EEXIST)
+		ek_error_set(error, "%s: another XDP program is attached; see 'ip link show dev %s', "
+			     "remove it with 'ip link set dev %s xdp off'",
+			     a->interface, a->interface, a->interface);
+	else if (err == -EPERM)
+		ek_error_set(error, "%s: attaching XDP programs needs CAP_NET_ADMIN; run as root",
+			     a->interface);
+	else if (err == -EOPNOTSUPP || err == -EINVAL)
+		ek_error_set(error, "%s: the driver refuses native XDP (%s); 'mode: generic' works "
+			     "with every driver, slowly", a->interface, strerror(-err));
+	else
+		ek_error_set(error, "%s: cannot attach: %s", a->interface, strerror(-err));
+	return err;
+}
+
+/* --- a pinned bpf_link ----------------------------------------------------------------------- */
+
+static int load_plain(struct ek_attachment *a, ek_attach_make make, void *arg,
+		      struct ek_error *error)
+{
+	int err;
+
+	a->skeleton = make(arg);
+	if (!a->skeleton) {
+		ek_error_set(error, "%s: cannot open the XDP program: %s", a->interface,
+			     strerror(errno));
+		return -ENOMEM;
+	}
+	err = balancer__load(a->skeleton);
+	return err ? explain_load(a, err, error) : 0;
+}
+
+static bool on_interface(int link, int ifindex)
+{
+	struct bpf_link_info info = {0};
+	__u32 size = sizeof(info);
+
+	return !bpf_obj_get_info_by_fd(link, &info, &size) && info.type == BPF_LINK_TYPE_XDP &&
+	       (int)info.xdp.ifindex == ifindex;
+}
+
+static bool attached_natively(int ifindex)
+{
+	LIBBPF_OPTS(bpf_xdp_query_opts, query);
+
+	return !bpf_xdp_query(ifindex, 0, &query) && query.attach_mode == XDP_ATTACHED_DRV;
+}
+
+/* 1 replaced, 0 there is no link of ours to replace (any more). */
+static int replace_link(struct ek_attachment *a, enum ek_xdp_mode mode, ek_attach_make make,
+			void *arg, struct ek_error *error)
+{
+	int link = bpf_obj_get(a->pin), err;
+	bool native = attached_natively(a->ifindex);
+
+	if (link < 0)
+		return 0;
+	if (!on_interface(link, a->ifindex) ||
+	    (mode != EK_XDP_AUTO && native != (mode == EK_XDP_NATIVE))) {
+		bpf_link_detach(link);
+		close(link);
+		unlink(a->pin);
+		return 0;
+	}
+	err = load_plain(a, make, arg, error);
+	if (!err && bpf_link_update(link, bpf_program__fd(a->skeleton->progs.evenkeel), NULL))
+		err = explain_attach(a, -errno, error);
+	close(link);
+	a->native = native;
+	a->replaced = true;
+	return err ? err : 1;
+}
+
+static int create_link(struct ek_attachment *a, bool native)
+{
+	LIBBPF_OPTS(bpf_link_create_opts, opts,
+		    .flags = native ? XDP_FLAGS_DRV_MODE : XDP_FLAGS_SKB_MODE);
+	int link = bpf_link_create(bpf_program__fd(a->skeleton->progs.evenkeel), a->ifindex, BPF_XDP,
+				   &opts);
+	int err = 0;
+
+	if (link < 0)
+		return -errno;
+	if (bpf_obj_pin(link, a->pin))
+		err = -errno;
+	close(link);
+	a->native = native;
+	return err;
+}
+
+static int attach_link(struct ek_attachment *a, enum ek_xdp_mode mode, ek_attach_make make,
+		       void *arg, struct ek_error *error)
+{
+	int err = load_plain(a, make, arg, error), native_err;
+
+	if (err)
+		return err;
+	native_err = mode == EK_XDP_GENERIC ? -EOPNOTSUPP : create_link(a, true);
+	if (!native_err)
+		return 0;
+	if (mode == EK_XDP_NATIVE || native_err == -EBUSY || native_err == -EPERM)
+		return explain_attach(a, native_err, error);
+	err = create_link(a, false);
+	if (err)
+		return explain_attach(a, err, error);
+	if (mode == EK_XDP_AUTO)
+		snprintf(a->note, sizeof(a->note), "no native XDP here (%s)", strerror(-native_err));
+	return 0;
+}
+
+/* --- libxdp's dispatcher --------------------------------------------------------------------- */
+
+/* What the libraries say about attempts that may fail is for -v only. */
+static int debug_print(const char *format, va_list args)
+{
+	char line[256];
+
+	vsnprintf(line, sizeof(line), format, args);
+	line[strcspn(line, "\n")] = '\0';
+	if (line[0])
+		ek_debug("%s", line);
+	return 0;
+}
+
+static int print_libxdp(enum libxdp_print_level level, const char *format, va_list args)
+{
+	return level == LIBXDP_DEBUG ? 0 : debug_print(format, args);
+}
+
+static int print_libbpf(enum libbpf_print_level level, const char *format, va_list args)
+{
+	return level == LIBBPF_DEBUG ? 0 : debug_print(format, args);
+}
+
+void ek_attach_quiet(void)
+{
+	libxdp_set_print(print_libxdp);
+	libbpf_set_print(print_libbpf);
+}
+
+static int try_dispatcher(struct ek_attachment *a, enum ek_xdp_mode mode)
+{
+	int err = -EOPNOTSUPP;
+
+	if (mode != EK_XDP_GENERIC) {
+		err = xdp_program__attach(a->program, a->ifindex, XDP_MODE_NATIVE, 0);
+		a->native = !err;
+	}
+	if (err && mode != EK_XDP_NATIVE && err != -EBUSY && err != -EPERM)
+		err = xdp_program__attach(a->program, a->ifindex, XDP_MODE_SKB, 0);
+	return err;
+}
+
+static void give_up_dispatcher(struct ek_attachment *a)
+{
+	xdp_program__close(a->program);
+	a->program = NULL;
+	balancer__destroy(a->skeleton);
+	a->skeleton = NULL;
+}
+
+/*
+ * Where freplace is missing libxdp quietly attaches the bare program over netlink; that is
+ * undone, since a link is replaced atomically and cannot be torn off by a stray `ip link`.
+ * 1 attached, 0 no dispatcher on this kernel.
+ */
+static int attach_dispatcher(struct ek_attachment *a, enum ek_xdp_mode mode, ek_attach_make make,
+			     void *arg)
+{
+	LIBBPF_OPTS(xdp_program_opts, opts, .prog_name = OUR_PROGRAM);
+	struct xdp_multiprog *mp;
+	struct xdp_program *old;
+	int err;
+
+	a->skeleton = make(arg);
+	if (!a->skeleton)
+		return -errno;
+	opts.obj = a->skeleton->obj;
+	a->program = xdp_program__create(&opts);
+	err = libxdp_get_error(a->program);
+	if (err) {
+		a->program = NULL;
+		give_up_dispatcher(a);
+		return 0;
+	}
+	err = try_dispatcher(a, mode);
+	mp = err ? NULL : xdp_multiprog__get_from_ifindex(a->ifindex);
+	if (err || libxdp_get_error(mp) || xdp_multiprog__is_legacy(mp)) {
+		if (!err)
+			xdp_program__detach(a->program, a->ifindex,
+					    a->native ? XDP_MODE_NATIVE : XDP_MODE_SKB, 0);
+		give_up_dispatcher(a);
+		if (mp && !libxdp_get_error(mp))
+			xdp_multiprog__close(mp);
+		return 0;
+	}
+	old = find_in_dispatcher(mp, xdp_program__id(a->program));
+	if (old) {
+		a->replaced = true;
+		xdp_program__detach(old, a->ifindex, a->native ? XDP_MODE_NATIVE : XDP_MODE_SKB, 0);
+	}
+	xdp_multiprog__close(mp);
+	a->dispatcher = true;
+	a->pin[0] = '\0';
+	return 1;
+}
+
+/* --- the interface --------------------------------------------------------------------------- */
+
+int ek_attach(struct ek_attachment *a, enum ek_xdp_mode mode, ek_attach_make make, void *arg,
+	      struct ek_error *error)
+{
+	int done = replace_link(a, mode, make, arg, error);
+
+	if (!done)
+		done = attach_dispatcher(a, mode, make, arg);
+	if (done)
+		return done < 0 ? done : 0;
+	snprintf(a->note, sizeof(a->note), "without the libxdp dispatcher, which this kernel refuses: "
+					   "no other XDP program can share the interface");
+	return attach_link(a, mode, make, arg, error);
+}
+
+int ek_detach(struct ek_attachment *a)
+{
+	int link, err;
+
+	if (a->dispatcher)
+		return xdp_program__detach(a->program, a->ifindex,
+					   a->native ? XDP_MODE_NATIVE : XDP_MODE_SKB, 0);
+	link = bpf_obj_get(a->pin);
+	if (link < 0)
+		return -errno;
+	err = bpf_link_detach(link) ? -errno : 0;
+	close(link);
+	unlink(a->pin);
+	return err;
+}
+
+void ek_attachment_free(struct ek_attachment *a)
+{
+	if (!a)
+		return;
+	xdp_program__close(a->program);
+	balancer__destroy(a->skeleton);
+	free(a);
+}
+
+static void detach_from_dispatcher(int ifindex)
+{
+	struct xdp_multiprog *mp = xdp_multiprog__get_from_ifindex(ifindex);
+	struct xdp_program *ours;
+
+	if (libxdp_get_error(mp))
+		return;
+	ours = xdp_multiprog__is_legacy(mp) ? NULL : find_in_dispatcher(mp, 0);
+	if (ours)
+		xdp_program__detach(ours, ifindex, xdp_multiprog__attach_mode(mp), 0);
+	xdp_multiprog__close(mp);
+}
+
+static void detach_pinned_links(const char *pin_dir)
+{
+	struct dirent *entry;
+	char path[512];
+	DIR *dir = opendir(pin_dir);
+
+	if (!dir)
+		return;
+	while ((entry = readdir(dir))) {
+		int link;
+
+		if (strncmp(entry->d_name, "link-", 5))
+			continue;
+		snprintf(path, sizeof(path), "%s/%s", pin_dir, entry->d_name);
+		link = bpf_obj_get(path);
+		if (link < 0)
+			continue;
+		bpf_link_detach(link);
+		close(link);
+		unlink(path);
+	}
+	closedir(dir);
+}
+
+void ek_detach_all(const char *pin_dir)
+{
+	struct if_nameindex *list = if_nameindex();
+
+	ek_attach_quiet();
+	detach_pinned_links(pin_dir);
+	for (struct if_nameindex *i = list; i && i->if_index; i++)
+		detach_from_dispatcher(i->if_index);
+	if_freenameindex(list);
+}

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The configuration file: reads it whole, has it parsed by the schema, and then checks what only
+ * the whole shows: names and addresses that stand twice, a backend that is a VIP.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "config_schema.h"
+
+/* --- uniqueness ------------------------------------------------------------------------------ */
+void ek_parse_claim(struct ek_parse *parse, enum ek_claim_kind kind, const char *key,
+		    const yaml_node_t *node, const char *text)
+{
+	struct ek_claim *claim;
+
+	if (parse->n_claims == parse->room) {
+		size_t room = parse->room ? 2 * parse->room : 64;
+		struct ek_claim *claims = reallocarray(parse->claims, room, sizeof(*claims));
+
+		if (!claims) {
+			ek_parse_error(parse, node, key, "%s", strerror(ENOMEM));
+			return;
+		}
+		parse->claims = claims;
+		parse->room = room;
+	}
+	claim = &parse->claims[parse->n_claims++];
+	*claim = (struct ek_claim){.kind = kind,
+				   .line = ek_yaml_line(node),
+				   .column = ek_yaml_column(node),
+				   .key = key};
+	if (kind >= EK_CLAIM_BACKEND)
+		claim->owner = parse->service - parse->config->services;
+	strncpy(claim->text, text, sizeof(claim->text) - 1);
+}
+
+static int compare_texts(const void *left, const void *right)
+{
+	const struct ek_claim *a = left, *b = right;
+
+	if (a->kind != b->kind)
+		return a->kind < b->kind ? -1 : 1;
+	if (a->owner != b->owner)
+		return a->owner < b->owner ? -1 : 1;
+	return strcmp(a->text, b->text);
+}
+
+static int compare_claims(const void *left, const void *right)
+{
+	const struct ek_claim *a = left, *b = right;
+	int order = compare_texts(a, b);
+
+	if (order)
+		return order;
+	if (a->line != b->line)
+		return a->line < b->line ? -1 : 1;
+	return a->column < b->column ? -1 : a->column > b->column;
+}
+
+static const char *claim_name(enum ek_claim_kind kind)
+{
+	switch (kind) {
+	case EK_CLAIM_INTERFACE:
+		return "interface";
+	case EK_CLAIM_SERVICE:
+		return "service name";
+	case EK_CLAIM_ENDPOINT:
+		return "service";
+	case EK_CLAIM_BACKEND:
+		return "backend name";
+	case EK_CLAIM_BACKEND_ADDRESS:
+		return "backend address";
+	default:
+		return "?";
+	}
+}
+
+static void refuse_claim(struct ek_parse *parse, const struct ek_claim *claim,
+			 const struct ek_claim *first)
+{
+	ek_errors_add(parse->errors, claim->line, claim->column, claim->key,
+		      "duplicate %s '%s', first on line %u", claim_name(claim->kind), claim->text,
+		      first->line);
+}
+
+/* The data plane would send what it encapsulated for such a backend to itself. */
+static void refuse_vip(struct ek_parse *parse, const struct ek_claim *claim)
+{
+	struct ek_claim wanted = {.kind = EK_CLAIM_VIP};
+	const struct ek_claim *vip;
+
+	strcpy(wanted.text, claim->text);
+	vip = bsearch(&wanted, parse->claims, parse->n_claims, sizeof(wanted), compare_texts);
+	if (vip)
+		ek_errors_add(parse->errors, claim->line, claim->column, claim->key,
+			      "'%s' is a service's address, expected the backend's own",
+			      claim->text);
+}
+
+static void check_claims(struct ek_parse *parse)
+{
+	const struct ek_claim *first = parse->claims;
+
+	if (!parse->n_claims)
+		return;
+	qsort(parse->claims, parse->n_claims, sizeof(parse->claims[0]), compare_claims);
+	for (size_t i = 0; i < parse->n_claims; i++) {
+		const struct ek_claim *claim = &parse->claims[i];
+
+		if (claim->kind == EK_CLAIM_BACKEND_ADDRESS)
+			refuse_vip(parse, claim);
+		if (!i || compare_texts(first, claim))
+			first = claim;
+		else if (claim->kind != EK_CLAIM_VIP)
+			refuse_claim(parse, claim, first);
+	}
+}
+
+/* --- entry points ---------------------------------------------------------------------------- */
+static struct ek_config *parse_document(yaml_document_t *document, struct ek_errors *errors)
+{
+	struct ek_parse parse = {.document = document, .errors = errors};
+
+	parse.config = calloc(1, sizeof(*parse.config));
+	if (!parse.config) {
+		ek_errors_add(errors, 0, 0, "", "%s", strerror(ENOMEM));
+		return NULL;
+	}
+	ek_schema_read(&parse, yaml_document_get_root_node(document));
+	check_claims(&parse);
+	free(parse.claims);
+	return parse.config;
+}
+
+struct ek_config *ek_config_parse(const char *text, size_t length, struct ek_errors *errors)
+{
+	struct ek_config *config;
+	yaml_document_t document;
+
+	*errors = (struct ek_errors){.count = 0};
+	if (length > EK_CONFIG_MAX) {
+		ek_errors_add(errors, 0, 0, "", "the file is too large, expected at most %u bytes",
+			      EK_CONFIG_MAX);
+		return NULL;
+	}
+	if (ek_yaml_load(text, length, &document, errors)) {
+		ek_errors_sort(errors);
+		return NULL;
+	}
+	config = parse_document(&document, errors);
+	yaml_document_delete(&document);
+	if (!errors->count)
+		return config;
+	ek_errors_sort(errors);
+	ek_config_free(config);
+	return NULL;
+}
+
+/* Fills at most `size` bytes. The number read, or -errno. */
+static ssize_t read_all(int fd, char *out, size_t size)
+{
+	size_t length = 0;
+	ssize_t n;
+
+	while (length < size) {
+		n = read(fd, out + length, size - length);
+		if (!n)
+			break;
+		if (n > 0)
+			length += n;
+		else if (errno != EINTR)
+			return -errno;
+	}
+	return length;
+}
+
+/* One byte more than is allowed is enough to know that a file is too large. */
+static ssize_t read_file(const char *path, char **out)
+{
+	ssize_t length;
+	char *text;
+	int fd;
+
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	text = malloc(EK_CONFIG_MAX + 1);
+	length = text ? read_all(fd, text, EK_CONFIG_MAX + 1) : -ENOMEM;
+	close(fd);
+	if (length < 0)
+		free(text);
+	else
+		*out = text;
+	return length;
+}
+
+struct ek_config *ek_config_load(const char *path, struct ek_errors *errors)
+{
+	struct ek_config *config;
+	ssize_t length;
+	char *text = NULL;
+
+	length = read_file(path, &text);
+	if (length < 0) {
+		*errors = (struct ek_errors){.count = 0};
+		ek_errors_add(errors, 0, 0, "", "cannot be read: %s", strerror(-length));
+		return NULL;
+	}
+	config = ek_config_parse(text, length, errors);
+	free(text);
+	return config;
+}
+
+void ek_config_free(struct ek_config *config)
+{
+	if (!config)
+		return;
+	for (size_t i = 0; i < config->n_services; i++)
+		free(config->services[i].backends);
+	free(config->services);
+	free(config->interfaces);
+	free(config);
+}

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * How a configuration file is read, private to config*.c. A config line's way:
+ *
+ *   yaml_document.c   text to tree, each node with its line and column
+ *   config_schema.c   one table per mapping: a row per key says who reads its value, and whereto
+ *   config_value.c    one scalar: a number, a duration, a name, an address, ...
+ *   config.c          what no single row can see: what must be unique in the whole file
+ *
+ * A row's reader either stores a value or adds an error; reading goes on after an error, so that
+ * one run finds all of them. A value that was refused is stored as "all bits set" or left zero,
+ * which no rule about another key mistakes for a choice; a configuration with errors is thrown
+ * away in the end.
+ */
+#ifndef EVENKEEL_CONFIG_SCHEMA_H
+#define EVENKEEL_CONFIG_SCHEMA_H
+
+#include "config.h"
+#include "yaml_document.h"
+
+/* A text that may stand only once in its scope, and where it stands. */
+enum ek_claim_kind {
+	EK_CLAIM_NONE,
+	EK_CLAIM_INTERFACE,
+	EK_CLAIM_SERVICE,
+	EK_CLAIM_ENDPOINT, /* address, port, protocol */
+	EK_CLAIM_VIP,	   /* not unique, but no backend may have it */
+	EK_CLAIM_BACKEND,  /* from here on: unique within one service */
+	EK_CLAIM_BACKEND_ADDRESS,
+};
+
+struct ek_claim {
+	enum ek_claim_kind kind;
+	size_t owner; /* which service, for what is unique within one */
+	unsigned int line, column;
+	const char *key;
+	char text[80];
+};
+
+/* The state of one reading. */
+struct ek_parse {
+	yaml_document_t *document;
+	struct ek_errors *errors;
+	struct ek_config *config;
+	struct ek_config_service *service; /* the one being read */
+	size_t n_backends;		   /* of all services read so far */
+	struct ek_claim *claims;
+	size_t n_claims, room;
+};
+
+/* A word that a key takes. One that is planned is known by name, and refused. */
+struct ek_choice {
+	const char *name;
+	unsigned int value;
+	bool planned;
+};
+
+/*
+ * One key of a mapping. Rows are read in the order of the table, whatever the order in the file,
+ * so a row may rely on the rows above it.
+ */
+struct ek_row {
+	const char *key; /* NULL ends a table */
+	void (*read)(struct ek_parse *parse, const struct ek_row *row, const yaml_node_t *value,
+		     void *out);
+	size_t offset, size; /* of the field in the mapping's struct */
+	/* When the key is not there; NULL: the default stays. */
+	void (*absent)(struct ek_parse *parse, const struct ek_row *row, const yaml_node_t *map,
+		       void *out);
+	/* Why the key does not fit what was read before it, or NULL. */
+	const char *(*unfit)(const struct ek_parse *parse);
+	unsigned int min, max;		 /* of a number, a duration in its unit, a list's length */
+	unsigned int unit;		 /* of a duration, in milliseconds */
+	const struct ek_choice *choices; /* ends with a NULL name */
+	enum ek_claim_kind claim;
+};
+
+#define ek_parse_error(parse, node, key, ...) \
+	ek_errors_add((parse)->errors, ek_yaml_line(node), ek_yaml_column(node), key, __VA_ARGS__)
+
+/* config_schema.c: the whole file. */
+void ek_schema_read(struct ek_parse *parse, const yaml_node_t *root);
+
+/* config.c: notes a text that config.c checks for uniqueness when all is read. */
+void ek_parse_claim(struct ek_parse *parse, enum ek_claim_kind kind, const char *key,
+		    const yaml_node_t *node, const char *text);
+
+/* config_value.c: readers of rows. */
+#define EK_VALUE_READER(name)                                                  \
+	void ek_value_##name(struct ek_parse *parse, const struct ek_row *row, \
+			     const yaml_node_t *value, void *out)
+EK_VALUE_READER(number);
+EK_VALUE_READER(duration);
+EK_VALUE_READER(choice);
+EK_VALUE_READER(name);
+EK_VALUE_READER(interface);
+EK_VALUE_READER(directory); /* an absolute path */
+EK_VALUE_READER(path);	    /* of a URL */
+EK_VALUE_READER(host);
+EK_VALUE_READER(regex);
+EK_VALUE_READER(status);  /* 200 or 200-299, into two unsigned ints */
+EK_VALUE_READER(address); /* one that a packet can be sent to */
+
+/* The text of a scalar, or NULL after an error that names `expected`. */
+const char *ek_value_text(struct ek_parse *parse, const struct ek_row *row,
+			  const yaml_node_t *value, const char *expected);
+/* "'text' PROBLEM, expected EXPECTED": the text shortened, control characters made visible. */
+void ek_value_refuse(struct ek_parse *parse, const struct ek_row *row, const yaml_node_t *value,
+		     const char *problem, const char *expected);
+/* A text of any length as it may appear in a message. Returns out. */
+#define EK_VALUE_QUOTED 48
+const char *ek_value_quote(const char *text, char out[EK_VALUE_QUOTED]);
+bool ek_value_is_name(const char *text);
+
+#endif

@@ -1,0 +1,456 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* See controller.h. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <arpa/inet.h>
+#include "control.h"
+#include "controller.h"
+#include "hashkey.h"
+#include "ip.h"
+#include "log.h"
+#include "ring.h"
+#include "status.h"
+#include "world.h"
+
+#define STATE_DIR "/var/lib/evenkeel"
+
+static const struct timeval one_second = {.tv_sec = 1};
+
+/* --- from the world to a plan ---------------------------------------------------------------- */
+
+bool ek_controller_eligible(const struct ek_controller *c, const struct ek_service_runtime *s,
+			    const struct ek_member *m)
+{
+	uint64_t nexthop = ek_controller_nexthop(c, m, NULL, NULL, 0);
+
+	(void)s;
+	return m->config && m->config->weight &&
+	       ek_check_status(m->backend->check)->state == EK_HEALTH_UP &&
+	       (EK_NEXTHOP_FLAGS(nexthop) & EK_NEXTHOP_USABLE) == EK_NEXTHOP_USABLE;
+}
+
+static bool alive(const struct ek_member *m)
+{
+	switch (ek_check_status(m->backend->check)->state) {
+	case EK_HEALTH_UP:
+	case EK_HEALTH_FULL:
+	case EK_HEALTH_HOLD:
+		return true;
+	case EK_HEALTH_UNKNOWN:
+	case EK_HEALTH_DOWN:
+		break;
+	}
+	return false;
+}
+
+uint64_t ek_controller_nexthop(const struct ek_controller *c, const struct ek_member *m,
+			       uint16_t *mtu, char *text, size_t size)
+{
+	const struct ek_nexthop *hop = ek_netlink_nexthop(c->netlink, &m->backend->address);
+	unsigned int flags = alive(m) ? EK_NEXTHOP_ALIVE : 0;
+	char gateway[EK_IP_TEXT];
+	uint64_t mac = 0;
+	int port;
+
+	if (!hop || hop->state != EK_NEXTHOP_OK) {
+		if (text)
+			snprintf(text, size, "%s",
+				 ek_nexthop_state_text(hop ? hop->state : EK_NEXTHOP_NO_ROUTE));
+		return EK_NEXTHOP(0, 0, flags);
+	}
+	port = ek_ports_by_ifindex(c->ports, hop->ifindex);
+	if (port < 0) {
+		if (text)
+			snprintf(text, size, "leaves by an interface that is not in 'interfaces'");
+		return EK_NEXTHOP(0, 0, flags);
+	}
+	memcpy(&mac, hop->mac, sizeof(hop->mac));
+	if (mtu)
+		*mtu = hop->mtu < UINT16_MAX ? hop->mtu : UINT16_MAX;
+	if (text)
+		snprintf(text, size, "%s", ek_ip_format(&hop->gateway, gateway));
+	return EK_NEXTHOP(mac, port, flags | EK_NEXTHOP_RESOLVED);
+}
+
+static void free_intent(struct ek_intent *intent)
+{
+	for (size_t i = 0; i < intent->n_services; i++)
+		free(intent->services[i].backends);
+	free(intent->services);
+}
+
+static int make_service_intent(const struct ek_controller *c, const struct ek_service_runtime *s,
+			       struct ek_intent_service *out)
+{
+	out->config = s->config;
+	out->backends = calloc(s->n_members ? s->n_members : 1, sizeof(*out->backends));
+	if (!out->backends)
+		return -ENOMEM;
+	out->n_backends = s->n_members;
+	for (size_t i = 0; i < s->n_members; i++) {
+		const struct ek_member *m = &s->members[i];
+		struct ek_intent_backend *b = &out->backends[i];
+
+		b->address = m->backend->address;
+		b->nexthop = ek_controller_nexthop(c, m, &b->mtu, NULL, 0);
+		b->weight = ek_controller_eligible(c, s, m) ? m->config->weight : 0;
+	}
+	return 0;
+}
+
+static int make_intent(const struct ek_controller *c, const struct ek_world *world,
+		       struct ek_intent *intent)
+{
+	intent->services = calloc(world->n_services ? world->n_services : 1,
+				  sizeof(*intent->services));
+	if (!intent->services)
+		return -ENOMEM;
+	for (size_t i = 0; i < world->n_services; i++) {
+		int err = make_service_intent(c, &world->services[i], &intent->services[i]);
+
+		if (err)
+			return err;
+		intent->n_services++;
+	}
+	return 0;
+}
+
+static void take_numbers(struct ek_world *world, const struct ek_intent *intent)
+{
+	for (size_t i = 0; i < intent->n_services; i++) {
+		struct ek_service_runtime *s = &world->services[i];
+
+		s->id = intent->services[i].id;
+		for (size_t j = 0; j < s->n_members; j++)
+			s->members[j].backend->index = intent->services[i].backends[j].index;
+	}
+}
+
+/* Makes the data plane what `world` asks for. */
+static int apply_world(struct ek_controller *c, struct ek_world *world, struct ek_error *error)
+{
+	struct ek_intent intent = {0};
+	struct ek_plan plan = {0};
+	int err = make_intent(c, world, &intent);
+
+	if (err)
+		ek_error_set(error, "out of memory");
+	else
+		err = ek_plan_make(&c->state, &intent, &plan, error);
+	if (!err) {
+		err = ek_datapath_apply(c->datapath, &plan, error);
+		ek_plan_commit(&c->state, &plan);
+		take_numbers(world, &intent);
+	}
+	ek_plan_free(&plan);
+	free_intent(&intent);
+	return err;
+}
+
+static void apply_now(evutil_socket_t fd, short what, void *arg)
+{
+	struct ek_controller *c = arg;
+	struct ek_error error = {0};
+
+	(void)fd;
+	(void)what;
+	if (apply_world(c, &c->world, &error))
+		ek_err("%s", error.text);
+}
+
+/* Several changes of one moment become one plan. */
+static void apply_soon(struct ek_controller *c)
+{
+	event_active(c->apply_soon, EV_TIMEOUT, 0);
+}
+
+/* --- events ---------------------------------------------------------------------------------- */
+
+static void health_changed(struct ek_check *check, void *arg)
+{
+	const struct ek_backend_runtime *b = ek_check_owner(check);
+	const struct ek_check_status *status = ek_check_status(check);
+	char address[EK_IP_TEXT];
+
+	ek_notice("service %s: backend %s (%s) is %s: %s", b->service, b->name,
+		  ek_ip_format(&b->address, address), ek_health_state_name(status->state),
+		  status->why);
+	apply_soon(arg);
+}
+
+static void network_changed(void *arg)
+{
+	struct ek_controller *c = arg;
+
+	ek_ports_refresh(c->ports);
+	apply_soon(c);
+}
+
+static double seconds_between(const struct timespec *a, const struct timespec *b)
+{
+	return (b->tv_sec - a->tv_sec) + (b->tv_nsec - a->tv_nsec) / 1e9;
+}
+
+static void sample_backend(struct ek_controller *c, struct ek_backend_runtime *b, double elapsed)
+{
+	struct ek_counters now = ek_datapath_backend_counters(c->datapath, b->index);
+
+	if (now.packets >= b->last.packets) {
+		b->packets_per_second = (now.packets - b->last.packets) / elapsed;
+		b->bytes_per_second = (now.bytes - b->last.bytes) / elapsed;
+	}
+	b->last = now;
+}
+
+static void sample_rates(struct ek_controller *c)
+{
+	uint64_t drops[EK_DROP_COUNT];
+	struct timespec now;
+	double elapsed;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	elapsed = seconds_between(&c->sampled, &now);
+	if (elapsed <= 0)
+		return;
+	c->sampled = now;
+	for (size_t i = 0; i < c->world.n_services; i++)
+		for (size_t j = 0; j < c->world.services[i].n_members; j++)
+			if (c->world.services[i].members[j].backend->index)
+				sample_backend(c, c->world.services[i].members[j].backend, elapsed);
+	if (ek_datapath_drops(c->datapath, drops))
+		return;
+	for (size_t i = 0; i < EK_DROP_COUNT; i++) {
+		c->drops_per_second[i] = (drops[i] - c->drops[i]) / elapsed;
+		c->drops[i] = drops[i];
+	}
+}
+
+static void every_second(evutil_socket_t fd, short what, void *arg)
+{
+	struct ek_controller *c = arg;
+
+	(void)fd;
+	(void)what;
+	sample_rates(c);
+	if (ek_world_forget(&c->world, c))
+		apply_soon(c);
+}
+
+/* --- start, reload, stop --------------------------------------------------------------------- */
+
+/* Rates begin at nothing, not at everything counted so far. */
+static void begin_rates(struct ek_controller *c)
+{
+	clock_gettime(CLOCK_MONOTONIC, &c->sampled);
+	ek_datapath_drops(c->datapath, c->drops);
+	for (size_t i = 0; i < c->world.n_services; i++)
+		for (size_t j = 0; j < c->world.services[i].n_members; j++) {
+			struct ek_backend_runtime *b = c->world.services[i].members[j].backend;
+
+			b->last = ek_datapath_backend_counters(c->datapath, b->index);
+		}
+}
+
+static int open_data_plane(struct ek_controller *c, struct ek_error *error)
+{
+	struct ek_hash_key key;
+	struct ek_datapath_options options = {.pin_dir = c->options.pin_dir,
+					      .backends_limit = c->config->limits.backends,
+					      .flows_limit = c->config->limits.flows,
+					      .key = &key};
+	const char *state_dir = c->options.state_dir       ? c->options.state_dir
+				: c->config->state_dir[0] ? c->config->state_dir
+							   : STATE_DIR;
+	int err = ek_hashkey_load(state_dir, &key, error);
+
+	if (!err)
+		err = ek_datapath_open(&c->datapath, &options, error);
+	explicit_bzero(&key, sizeof(key));
+	if (!err)
+		err = ek_state_init(&c->state, c->config->limits.backends);
+	if (!err)
+		c->state.clock = ek_datapath_clock(c->datapath);
+	if (!err && ek_datapath_adopted(c->datapath)) {
+		err = ek_datapath_snapshot(c->datapath, &c->state);
+		ek_notice("adopted the running data plane under %s", c->options.pin_dir);
+	}
+	return err;
+}
+
+static int open_parts(struct ek_controller *c, struct ek_error *error)
+{
+	c->netlink = ek_netlink_new(c->base, network_changed, c);
+	c->health = ek_health_new(c->base, health_changed, c);
+	c->apply_soon = event_new(c->base, -1, 0, apply_now, c);
+	c->second = event_new(c->base, -1, EV_PERSIST, every_second, c);
+	if (!c->netlink || !c->health || !c->apply_soon || !c->second) {
+		ek_error_set(error, "cannot start: %s", strerror(errno));
+		return -ENOMEM;
+	}
+	c->ports = ek_ports_new(c->datapath, c->netlink);
+	return c->ports ? 0 : -ENOMEM;
+}
+
+/* Interfaces that do not exist are an error before anything is attached or pinned. */
+static int check_interfaces(const struct ek_controller *c, struct ek_error *error)
+{
+	for (size_t i = 0; i < c->config->n_interfaces; i++) {
+		const struct ek_config_interface *interface = &c->config->interfaces[i];
+
+		if (if_nametoindex(interface->name))
+			continue;
+		ek_error_set(error, "there is no such interface; see 'ip link'");
+		snprintf(error->key, sizeof(error->key), "%s", interface->name);
+		error->line = interface->line;
+		return -ENODEV;
+	}
+	return 0;
+}
+
+static int serve(struct ek_controller *c, struct ek_error *error)
+{
+	size_t n;
+	const struct ek_control_command *commands = ek_status_commands(&n);
+
+	c->control = ek_control_open(c->base, c->options.socket_path, commands, n, c, error);
+	return c->control ? 0 : -EADDRINUSE;
+}
+
+int ek_controller_start(struct ek_controller *c, struct event_base *base,
+			const struct ek_controller_options *options, struct ek_config *config,
+			struct ek_error *error)
+{
+	int err;
+
+	*c = (struct ek_controller){.options = *options, .base = base, .config = config};
+	c->started = c->loaded = c->reload.at = time(NULL);
+	c->reload.ok = true;
+	err = check_interfaces(c, error);
+	if (!err) /* first, since it finds out whether another controller runs */
+		err = serve(c, error);
+	if (!err)
+		err = open_data_plane(c, error);
+	if (!err)
+		err = open_parts(c, error);
+	if (!err)
+		err = ek_world_build(&c->world, NULL, c->config, c, error);
+	if (!err) {
+		/* Port numbers are part of next hops: attached first, planned next. An adopted
+		 * data plane forwards all the while; a new one has no service yet. */
+		err = ek_ports_configure(c->ports, c->config, error);
+	}
+	if (!err)
+		err = apply_world(c, &c->world, error);
+	if (err)
+		return err;
+	begin_rates(c);
+	evtimer_add(c->second, &one_second);
+	return 0;
+}
+
+void ek_controller_stop(struct ek_controller *c, bool detach)
+{
+	struct ek_error error = {0};
+
+	if (c->control)
+		ek_control_close(c->control);
+	if (c->health)
+		ek_world_free(&c->world, c);
+	if (c->health)
+		ek_health_free(c->health);
+	ek_ports_free(c->ports);
+	if (c->netlink)
+		ek_netlink_free(c->netlink);
+	if (c->apply_soon)
+		event_free(c->apply_soon);
+	if (c->second)
+		event_free(c->second);
+	if (c->datapath) {
+		ek_datapath_close(c->datapath);
+		if (detach && ek_datapath_remove(c->options.pin_dir, &error))
+			ek_err("%s", error.text);
+	}
+	if (c->state.backends)
+		ek_state_free(&c->state);
+	ek_config_free(c->config);
+	memset(c, 0, sizeof(*c));
+}
+
+/* The first error, and how to see the rest. */
+static void summarize(const struct ek_errors *errors, const char *path, struct ek_error *out)
+{
+	char first[sizeof(out->text)];
+	size_t more = errors->count + errors->dropped - 1;
+
+	ek_error_format(&errors->list[0], path, first, sizeof(first));
+	if (more)
+		ek_error_set(out, "%s (and %zu more: evenkeeld --check -c %s)", first, more, path);
+	else
+		ek_error_set(out, "%s", first);
+}
+
+static int check_fixed(const struct ek_controller *c, const struct ek_config *next,
+		       struct ek_error *error)
+{
+	if (next->limits.backends == c->config->limits.backends &&
+	    next->limits.flows == c->config->limits.flows)
+		return 0;
+	ek_error_set(error, "limits cannot change while the data plane runs; "
+			    "stop with SIGTERM and start again");
+	return -EBUSY;
+}
+
+static int load_next(struct ek_controller *c, struct ek_config **next, struct ek_error *error)
+{
+	struct ek_errors *errors = calloc(1, sizeof(*errors));
+
+	if (!errors)
+		return -ENOMEM;
+	*next = ek_config_load(c->options.config_path, errors);
+	if (!*next)
+		summarize(errors, c->options.config_path, error);
+	free(errors);
+	return *next ? check_fixed(c, *next, error) : -EINVAL;
+}
+
+static int swap_in(struct ek_controller *c, struct ek_config *next, struct ek_error *error)
+{
+	struct ek_world world = {0};
+	int err = ek_world_build(&world, &c->world, next, c, error);
+
+	if (!err)
+		err = apply_world(c, &world, error);
+	if (err) {
+		ek_world_abandon(&world, &c->world, c);
+		return err;
+	}
+	ek_world_replace(&c->world, &world, c);
+	ek_config_free(c->config);
+	c->config = next;
+	c->loaded = time(NULL);
+	ek_ports_configure(c->ports, next, error);
+	apply_soon(c);
+	return 0;
+}
+
+int ek_controller_reload(struct ek_controller *c, struct ek_error *error)
+{
+	struct ek_config *next = NULL;
+	int err;
+
+	c->reload = (struct ek_reload_report){.at = time(NULL)};
+	err = load_next(c, &next, error);
+	if (!err)
+		err = swap_in(c, next, error);
+	if (err) {
+		c->reload.error = *error;
+		ek_err("reload refused, nothing changed: %s", error->text);
+		ek_config_free(next);
+		return err;
+	}
+	c->reload.ok = true;
+	ek_notice("reloaded %s", c->options.config_path);
+	return 0;
+}

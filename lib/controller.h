@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The controller: ties configuration, health, next hops and plan to the data plane, on one
+ * libevent loop. cmd/evenkeeld is its only caller; status.c reads it for the CLI.
+ *
+ * Objects: a `service` of the configuration has `member`s; a member is a `backend` (an address
+ * with a check, a watched next hop and a row in the data plane) and the configuration's word
+ * about it, or none once it has left the file. Backends outlive reloads; services and members
+ * are made anew by each, and swapped in only after the plan was carried out.
+ */
+#ifndef EVENKEEL_CONTROLLER_H
+#define EVENKEEL_CONTROLLER_H
+
+#include <event2/event.h>
+#include <time.h>
+#include "config.h"
+#include "datapath.h"
+#include "health.h"
+#include "netlink.h"
+#include "plan.h"
+#include "ports.h"
+
+struct ek_controller_options {
+	const char *config_path;
+	const char *pin_dir;
+	const char *socket_path;
+	const char *state_dir; /* NULL: the configuration's, or the default */
+};
+
+struct ek_backend_runtime {
+	struct ek_ip address;
+	char name[EK_NAME_MAX + 1];
+	char service[EK_NAME_MAX + 1]; /* for log lines */
+	struct ek_check *check;
+	uint16_t index; /* row in the data plane, 0 before the first plan */
+	struct ek_counters last;
+	double packets_per_second, bytes_per_second;
+	unsigned int unnamed; /* consecutive looks that found no slot naming it, once retired */
+};
+
+struct ek_member {
+	struct ek_backend_runtime *backend;
+	const struct ek_config_backend *config; /* NULL: retired */
+};
+
+struct ek_service_runtime {
+	const struct ek_config_service *config;
+	struct ek_member *members;
+	size_t n_members;
+	uint16_t id;
+};
+
+struct ek_world {
+	struct ek_service_runtime *services;
+	size_t n_services;
+};
+
+struct ek_reload_report {
+	bool ok;
+	time_t at;
+	struct ek_error error;
+};
+
+struct ek_controller {
+	struct ek_controller_options options;
+	struct event_base *base;
+	struct ek_config *config;
+	struct ek_datapath *datapath;
+	struct ek_netlink *netlink;
+	struct ek_health *health;
+	struct ek_ports *ports;
+	struct ek_control *control;
+	struct ek_state state;
+	struct ek_world world;
+	struct event *apply_soon, *second;
+	struct timespec sampled;
+	uint64_t drops[EK_DROP_COUNT];
+	double drops_per_second[EK_DROP_COUNT];
+	time_t started, loaded;
+	struct ek_reload_report reload;
+};
+
+/*
+ * Takes over the configuration, also on failure. Opens or adopts the data plane, attaches the
+ * programs and serves the control socket. 0 or -errno with `error`.
+ */
+int ek_controller_start(struct ek_controller *c, struct event_base *base,
+			const struct ek_controller_options *options, struct ek_config *config,
+			struct ek_error *error);
+/* Frees everything; with `detach`, takes the data plane down too. */
+void ek_controller_stop(struct ek_controller *c, bool detach);
+
+/* Reads the file again and applies the difference; an invalid one changes nothing. */
+int ek_controller_reload(struct ek_controller *c, struct ek_error *error);
+
+/* May the member take new connections, and why not. */
+bool ek_controller_eligible(const struct ek_controller *c, const struct ek_service_runtime *s,
+			    const struct ek_member *m);
+/* The next hop as the data plane sees it: its word, and a text for people. */
+uint64_t ek_controller_nexthop(const struct ek_controller *c, const struct ek_member *m,
+			       uint16_t *mtu, char *text, size_t size);
+
+#endif

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The data plane as the controller sees it: the pinned maps and the programs attached to
+ * interfaces. With attach.c, the only user of libbpf and libxdp.
+ *
+ * Everything lives under a pin directory of a bpffs and goes on without the controller:
+ *     meta services rings backends ports egress drops   maps, see bpf/maps.h
+ *     ring-<id>                                         the ring of each service
+ *     link-<interface>                                  attachments that no dispatcher holds
+ * Opening adopts what is pinned there if it was made by the same ABI, limits and key.
+ */
+#ifndef EVENKEEL_DATAPATH_H
+#define EVENKEEL_DATAPATH_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include "config.h"
+#include "plan.h"
+#include "ticks.h"
+
+struct ek_datapath;
+struct ek_attachment;
+
+struct ek_datapath_options {
+	const char *pin_dir;
+	uint32_t backends_limit;
+	uint32_t flows_limit; /* entries of the connection table, a power of two */
+	const struct ek_hash_key *key;
+};
+
+struct ek_counters {
+	uint64_t packets, bytes;
+};
+
+/* 0 or -errno with `error` saying what to do. */
+int ek_datapath_open(struct ek_datapath **out, const struct ek_datapath_options *options,
+		     struct ek_error *error);
+/* Forgets the handles; programs and pins stay. */
+void ek_datapath_close(struct ek_datapath *dp);
+/* Detaches every interface and removes every pin below `pin_dir`. Needs no open handle. */
+int ek_datapath_remove(const char *pin_dir, struct ek_error *error);
+
+bool ek_datapath_adopted(const struct ek_datapath *dp);
+struct ek_clock ek_datapath_clock(const struct ek_datapath *dp);
+uint32_t ek_datapath_tick(const struct ek_datapath *dp);
+/* What the maps hold, for a controller that starts on a running data plane. */
+int ek_datapath_snapshot(struct ek_datapath *dp, struct ek_state *state);
+
+/*
+ * Carries out a plan in its order. A failure stops it: what was done stays (each operation
+ * leaves a working data plane) and `plan->n` is cut to what was.
+ */
+int ek_datapath_apply(struct ek_datapath *dp, struct ek_plan *plan, struct ek_error *error);
+
+/* Port number of an interface: the one it already has, or a free one. -ENOSPC when none is. */
+int ek_datapath_port(struct ek_datapath *dp, int ifindex);
+/* Publishes or (mac48 = 0) withdraws what packets need to know about a port. */
+int ek_datapath_port_set(struct ek_datapath *dp, uint8_t port, const struct ek_port *value);
+
+/* See attach.h. */
+int ek_datapath_attach(struct ek_datapath *dp, const char *interface, int ifindex, uint8_t port,
+		       enum ek_xdp_mode mode, struct ek_attachment **out, struct ek_error *error);
+
+struct ek_counters ek_datapath_backend_counters(const struct ek_datapath *dp, uint16_t index);
+/* counts[EK_DROP_COUNT] */
+int ek_datapath_drops(const struct ek_datapath *dp, uint64_t *counts);
+const struct ek_ring *ek_datapath_ring(const struct ek_datapath *dp, uint16_t id);
+
+#endif

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The difference between what the data plane holds and what it should: pure, no clock, no map.
+ *
+ *     struct ek_state   what the maps hold, services by id and backends by index
+ *     struct ek_intent  what configuration, health and next hops ask for
+ *     struct ek_plan    operations that lead from one to the other, in a safe order: backends
+ *                       before the rings that name them, rings before the services that use
+ *                       them; what nobody names any more goes last
+ *
+ * A backend that left the file stays in the intent with weight 0 until no ring and no connection
+ * names it: who decides that is the controller. Rows are handed out in rotation, so that an index
+ * rests as long as possible before it is reused.
+ */
+#ifndef EVENKEEL_PLAN_H
+#define EVENKEEL_PLAN_H
+
+#include <stdbool.h>
+#include "config.h"
+#include "maglev.h"
+#include "ticks.h"
+
+struct ek_state_backend {
+	bool used;
+	struct ek_backend row; /* counters not kept */
+};
+
+struct ek_state_service {
+	bool used;
+	struct ek_service entry;
+	/* What its ring was last built from; unknown (built = false) after a restart. */
+	bool built;
+	struct ek_maglev_member *members;
+	size_t n_members;
+};
+
+struct ek_state {
+	struct ek_state_service services[EK_SERVICES_MAX];
+	struct ek_state_backend *backends; /* [limit], 0 unused */
+	uint32_t limit;
+	uint32_t next; /* where the search for a free row begins */
+	struct ek_clock clock; /* for timeouts; HZ 1000 unless set */
+};
+
+struct ek_intent_backend {
+	struct ek_ip address;
+	uint32_t weight; /* for new connections: 0 unless it may take them */
+	uint64_t nexthop;
+	uint16_t mtu;
+	uint16_t index; /* out: its row */
+};
+
+struct ek_intent_service {
+	const struct ek_config_service *config;
+	struct ek_intent_backend *backends;
+	size_t n_backends;
+	uint16_t id; /* out */
+};
+
+struct ek_intent {
+	struct ek_intent_service *services;
+	size_t n_services;
+};
+
+enum ek_op_kind {
+	EK_OP_BACKEND_SET,   /* index, row: a new or changed row, counters kept */
+	EK_OP_RING_SET,	     /* id, members: choose for every slot */
+	EK_OP_SERVICE_SET,   /* id, entry: publish or change */
+	EK_OP_SERVICE_CLEAR, /* id, entry: withdraw, and give up its ring */
+	EK_OP_BACKEND_CLEAR, /* index: its row is free */
+};
+
+struct ek_op {
+	enum ek_op_kind kind;
+	uint16_t index;
+	uint16_t id;
+	bool fresh; /* RING_SET: the service is new, its ring has no past */
+	union {
+		struct ek_backend row;
+		struct ek_service entry;
+		struct {
+			struct ek_maglev_member *list;
+			size_t n;
+		} members;
+	};
+};
+
+struct ek_plan {
+	struct ek_op *ops;
+	size_t n, room;
+	uint32_t next; /* state->next once committed */
+};
+
+int ek_state_init(struct ek_state *state, uint32_t limit);
+void ek_state_free(struct ek_state *state);
+
+/*
+ * Fills `plan`, and the out fields of `intent`. 0, -ENOMEM, or -ENOSPC with `error` naming the
+ * limit. `state` is not touched: ek_plan_commit() does that once the operations were applied.
+ */
+int ek_plan_make(const struct ek_state *state, struct ek_intent *intent, struct ek_plan *plan,
+		 struct ek_error *error);
+void ek_plan_commit(struct ek_state *state, struct ek_plan *plan);
+void ek_plan_free(struct ek_plan *plan);
+
+/* The row that the data plane needs for a backend of this service. */
+struct ek_backend ek_plan_row(const struct ek_config_service *service, uint16_t id,
+			      const struct ek_intent_backend *backend);
+
+#endif

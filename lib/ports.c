@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* See ports.h. Called by controller.c at start, on reload and when netlink reports a change. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "log.h"
+#include "ports.h"
+
+struct port {
+	struct ek_port_status status;
+	struct ek_attachment *attachment;
+};
+
+struct ek_ports {
+	struct ek_datapath *dp;
+	struct ek_netlink *netlink;
+	struct port list[EK_PORTS_MAX];
+	size_t n;
+};
+
+struct ek_ports *ek_ports_new(struct ek_datapath *dp, struct ek_netlink *netlink)
+{
+	struct ek_ports *ports = calloc(1, sizeof(*ports));
+
+	if (ports) {
+		ports->dp = dp;
+		ports->netlink = netlink;
+	}
+	return ports;
+}
+
+void ek_ports_free(struct ek_ports *ports)
+{
+	if (!ports)
+		return;
+	for (size_t i = 0; i < ports->n; i++)
+		ek_attachment_free(ports->list[i].attachment);
+	free(ports);
+}
+
+static void publish(struct ek_ports *ports, struct port *p, const struct ek_link *link)
+{
+	struct ek_port value = {.ifindex = link->ifindex,
+				.source4 = link->address4.words[3],
+				.source6 = link->address6};
+	int err;
+
+	memcpy(&value.mac, link->mac, sizeof(link->mac));
+	err = ek_datapath_port_set(ports->dp, p->status.number, &value);
+	if (err)
+		ek_err("%s: cannot publish the port: %s", p->status.name, strerror(-err));
+}
+
+/* The program is gone with the interface, or is taken off it; the port number is free again. */
+static void release(struct ek_ports *ports, struct port *p, bool detach)
+{
+	const struct ek_port none = {0};
+
+	if (detach && p->attachment)
+		ek_detach(p->attachment);
+	if (p->status.number >= 0)
+		ek_datapath_port_set(ports->dp, p->status.number, &none);
+	ek_attachment_free(p->attachment);
+	p->attachment = NULL;
+	p->status.attachment = NULL;
+	p->status.number = -1;
+}
+
+static void report_attachment(const struct port *p)
+{
+	const struct ek_attachment *a = p->attachment;
+
+	ek_notice("%s: %s, %s%s%s%s", p->status.name,
+		  a->replaced ? "program replaced" : "program attached",
+		  a->native ? "native XDP" : "generic XDP",
+		  a->dispatcher ? ", with the libxdp dispatcher" : "", a->note[0] ? ", " : "",
+		  a->note);
+}
+
+static int acquire(struct ek_ports *ports, struct port *p, const struct ek_link *link,
+		   struct ek_error *error)
+{
+	int err, number = ek_datapath_port(ports->dp, link->ifindex);
+
+	if (number < 0) {
+		ek_error_set(error, "%s: more than %u interfaces", p->status.name, EK_PORTS_MAX);
+		return number;
+	}
+	p->status.number = number;
+	publish(ports, p, link);
+	err = ek_datapath_attach(ports->dp, p->status.name, link->ifindex, number, p->status.wanted,
+				 &p->attachment, error);
+	if (err) {
+		release(ports, p, false);
+		snprintf(p->status.why, sizeof(p->status.why), "%s", error->text);
+		return err;
+	}
+	p->status.attachment = p->attachment;
+	p->status.why[0] = '\0';
+	report_attachment(p);
+	return 0;
+}
+
+/* Brings one port in line with the link of its name. Returns true if that changed something. */
+static bool follow(struct ek_ports *ports, struct port *p, struct ek_error *error, int *err)
+{
+	const struct ek_link *link = ek_netlink_link(ports->netlink, p->status.name);
+	int ifindex = link ? link->ifindex : 0;
+	bool was_attached = p->attachment;
+
+	if (was_attached && ifindex != p->status.ifindex) {
+		ek_warn("%s: the interface went away", p->status.name);
+		release(ports, p, false);
+	}
+	p->status.ifindex = ifindex;
+	if (!link) {
+		ek_error_set(error, "%s: there is no such interface; see 'ip link'", p->status.name);
+		snprintf(p->status.why, sizeof(p->status.why), "%s", error->text);
+		*err = -ENODEV;
+		return was_attached;
+	}
+	p->status.mtu = link->mtu;
+	p->status.up = link->up;
+	memcpy(p->status.mac, link->mac, sizeof(p->status.mac));
+	if (p->attachment) {
+		publish(ports, p, link);
+		return false;
+	}
+	*err = acquire(ports, p, link, error);
+	return was_attached || !*err;
+}
+
+static const struct ek_config_interface *configured(const struct ek_config *config,
+						    const char *name)
+{
+	for (size_t i = 0; i < config->n_interfaces; i++)
+		if (!strcmp(config->interfaces[i].name, name))
+			return &config->interfaces[i];
+	return NULL;
+}
+
+static struct port *find(struct ek_ports *ports, const char *name)
+{
+	for (size_t i = 0; i < ports->n; i++)
+		if (!strcmp(ports->list[i].status.name, name))
+			return &ports->list[i];
+	return NULL;
+}
+
+static void drop_unlisted(struct ek_ports *ports, const struct ek_config *config)
+{
+	for (size_t i = 0; i < ports->n;) {
+		struct port *p = &ports->list[i];
+		const struct ek_config_interface *c = configured(config, p->status.name);
+
+		if (c && c->mode == p->status.wanted) {
+			i++;
+			continue;
+		}
+		if (!c)
+			ek_notice("%s: no longer in the configuration, detached", p->status.name);
+		release(ports, p, true);
+		*p = ports->list[--ports->n];
+	}
+}
+
+int ek_ports_configure(struct ek_ports *ports, const struct ek_config *config,
+		       struct ek_error *error)
+{
+	int first = 0;
+
+	drop_unlisted(ports, config);
+	for (size_t i = 0; i < config->n_interfaces; i++) {
+		const struct ek_config_interface *c = &config->interfaces[i];
+		struct port *p = find(ports, c->name);
+		struct ek_error local = {0};
+		int err = 0;
+
+		if (!p) {
+			p = &ports->list[ports->n++];
+			*p = (struct port){.status = {.number = -1, .wanted = c->mode}};
+			snprintf(p->status.name, sizeof(p->status.name), "%s", c->name);
+		}
+		follow(ports, p, &local, &err);
+		if (err && !first) {
+			first = err;
+			*error = local;
+		}
+	}
+	return first;
+}
+
+bool ek_ports_refresh(struct ek_ports *ports)
+{
+	bool changed = false;
+
+	for (size_t i = 0; i < ports->n; i++) {
+		struct port *p = &ports->list[i];
+		bool was_attached = p->attachment;
+		struct ek_error error = {0};
+		int err = 0;
+
+		changed |= follow(ports, p, &error, &err);
+		if (err && was_attached)
+			ek_err("%s", error.text);
+	}
+	return changed;
+}
+
+int ek_ports_by_ifindex(const struct ek_ports *ports, int ifindex)
+{
+	for (size_t i = 0; i < ports->n; i++)
+		if (ports->list[i].attachment && ports->list[i].status.ifindex == ifindex)
+			return ports->list[i].status.number;
+	return -1;
+}
+
+size_t ek_ports_count(const struct ek_ports *ports)
+{
+	return ports->n;
+}
+
+const struct ek_port_status *ek_ports_at(const struct ek_ports *ports, size_t i)
+{
+	return &ports->list[i].status;
+}

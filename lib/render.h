@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The daemon's answers as text for an operator. What an answer lacks, because the daemon is older
+ * or newer than the command line, is shown as "-".
+ */
+#ifndef EVENKEEL_RENDER_H
+#define EVENKEEL_RENDER_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <time.h>
+
+struct ek_render {
+	FILE *out;
+	bool color;
+	time_t now; /* what ages are relative to */
+};
+
+void ek_render_status(const struct ek_render *render, const json_t *status);
+/* Every reason, also those that nothing was dropped for. */
+void ek_render_drops(const struct ek_render *render, const json_t *drops);
+
+#endif

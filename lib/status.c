@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* See status.h. Reads the controller and the maps; the only change it makes is a reload. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include "controller.h"
+#include "ip.h"
+#include "ring.h"
+#include "status.h"
+#include "version.h"
+
+static const struct {
+	const char *name, *description;
+} drop_reasons[EK_DROP_COUNT] = {
+#define X(id, text, why) [EK_DROP_##id] = {text, why},
+	EK_DROP_REASONS(X)
+#undef X
+};
+
+/* RFC 3339, or null for a time that has not come. */
+static json_t *json_time(time_t when)
+{
+	char text[32];
+	struct tm tm;
+
+	if (!when || !gmtime_r(&when, &tm))
+		return json_null();
+	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm);
+	return json_string(text);
+}
+
+static json_t *json_mac(const uint8_t *mac)
+{
+	return json_sprintf("%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2], mac[3], mac[4],
+			    mac[5]);
+}
+
+static json_t *interface_json(const struct ek_port_status *p)
+{
+	const struct ek_attachment *a = p->attachment;
+	json_t *out = json_pack("{s:s, s:i, s:b, s:i, s:b, s:o}", "name", p->name, "ifindex",
+				p->ifindex, "attached", a != NULL, "mtu", (int)p->mtu, "up", p->up,
+				"mac", json_mac(p->mac));
+
+	if (a) {
+		json_object_set_new(out, "mode", json_string(a->native ? "native" : "generic"));
+		json_object_set_new(out, "dispatcher", json_boolean(a->dispatcher));
+	}
+	if (a && a->note[0])
+		json_object_set_new(out, "note", json_string(a->note));
+	if (!a && p->why[0])
+		json_object_set_new(out, "why", json_string(p->why));
+	return out;
+}
+
+static json_t *interfaces_json(const struct ek_controller *c)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < ek_ports_count(c->ports); i++)
+		json_array_append_new(list, interface_json(ek_ports_at(c->ports, i)));
+	return list;
+}
+
+static void add_health(json_t *out, const struct ek_check *check)
+{
+	const struct ek_check_status *status = ek_check_status(check);
+
+	json_object_set_new(out, "health", json_string(ek_health_state_name(status->state)));
+	json_object_set_new(out, "why", ek_control_text(status->why));
+	json_object_set_new(out, "since", json_time(status->since));
+	json_object_set_new(out, "checks", json_integer(status->results));
+}
+
+static json_t *backend_json(const struct ek_controller *c, const struct ek_member *m,
+			    uint32_t slots)
+{
+	const struct ek_backend_runtime *b = m->backend;
+	char address[EK_IP_TEXT], detail[128];
+	uint64_t hop = ek_controller_nexthop(c, m, NULL, detail, sizeof(detail));
+	bool resolved = EK_NEXTHOP_FLAGS(hop) & EK_NEXTHOP_RESOLVED;
+	struct ek_counters counters = ek_datapath_backend_counters(c->datapath, b->index);
+	json_t *out = json_pack("{s:s, s:s, s:i, s:i, s:b, s:s, s:s, s:i, s:f, s:I, s:I, s:f, s:f}",
+				"name", b->name, "address", ek_ip_format(&b->address, address),
+				"index", b->index, "weight", m->config ? (int)m->config->weight : 0,
+				"retired", m->config == NULL, "nexthop",
+				resolved ? "resolved" : "unresolved", "nexthop_detail", detail,
+				"slots", (int)slots, "share", (double)slots / EK_RING_SIZE,
+				"packets", (json_int_t)counters.packets, "bytes",
+				(json_int_t)counters.bytes, "packets_per_second",
+				b->packets_per_second, "bits_per_second", b->bytes_per_second * 8);
+
+	add_health(out, b->check);
+	return out;
+}
+
+/* Slots whose new flows go to each backend, by index. */
+static uint32_t *count_slots(const struct ek_controller *c, const struct ek_service_runtime *s)
+{
+	uint32_t *slots = calloc(EK_BACKENDS_MAX + 1, sizeof(*slots));
+	const struct ek_ring *ring = ek_datapath_ring(c->datapath, s->id);
+
+	for (size_t i = 0; slots && ring && i < EK_RING_SIZE; i++)
+		slots[ek_slot_current(ring->slot[i])]++;
+	return slots;
+}
+
+static const char *protocol_name(uint8_t protocol)
+{
+	return protocol == IPPROTO_TCP ? "tcp" : "udp";
+}
+
+static void add_totals(json_t *out, const struct ek_controller *c,
+		       const struct ek_service_runtime *s)
+{
+	struct ek_counters sum = {0};
+	double packets = 0, bytes = 0;
+	bool up = false;
+
+	for (size_t i = 0; i < s->n_members; i++) {
+		const struct ek_backend_runtime *b = s->members[i].backend;
+		struct ek_counters one = ek_datapath_backend_counters(c->datapath, b->index);
+
+		sum.packets += one.packets;
+		sum.bytes += one.bytes;
+		packets += b->packets_per_second;
+		bytes += b->bytes_per_second;
+		up |= ek_controller_eligible(c, s, &s->members[i]);
+	}
+	json_object_set_new(out, "state", json_string(up ? "up" : "down"));
+	json_object_set_new(out, "packets", json_integer(sum.packets));
+	json_object_set_new(out, "bytes", json_integer(sum.bytes));
+	json_object_set_new(out, "packets_per_second", json_real(packets));
+	json_object_set_new(out, "bits_per_second", json_real(bytes * 8));
+}
+
+static json_t *service_json(const struct ek_controller *c, const struct ek_service_runtime *s)
+{
+	uint32_t *slots = count_slots(c, s);
+	json_t *backends = json_array(), *out;
+	char address[EK_IP_TEXT];
+
+	for (size_t i = 0; slots && i < s->n_members; i++)
+		json_array_append_new(backends,
+				      backend_json(c, &s->members[i],
+						   slots[s->members[i].backend->index]));
+	free(slots);
+	out = json_pack("{s:s, s:i, s:s, s:i, s:s, s:s, s:s, s:s, s:i, s:o}", "name", s->config->name,
+			"id", s->id, "address", ek_ip_format(&s->config->vip, address), "port",
+			s->config->port, "protocol", protocol_name(s->config->protocol), "forward",
+			ek_forward_name(s->config->forward), "method",
+			ek_method_name(s->config->method), "tracking",
+			ek_tracking_name(s->config->tracking), "ring_slots", (int)EK_RING_SIZE,
+			"backends", backends);
+	add_totals(out, c, s);
+	return out;
+}
+
+static json_t *services_json(const struct ek_controller *c, const char *only)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < c->world.n_services; i++)
+		if (!only || !strcmp(only, c->world.services[i].config->name))
+			json_array_append_new(list, service_json(c, &c->world.services[i]));
+	return list;
+}
+
+static json_t *drops_json(const struct ek_controller *c)
+{
+	uint64_t counts[EK_DROP_COUNT] = {0};
+	json_t *list = json_array();
+
+	ek_datapath_drops(c->datapath, counts);
+	for (size_t i = 1; i < EK_DROP_COUNT; i++)
+		json_array_append_new(list, json_pack("{s:s, s:s, s:I, s:f}", "reason",
+						      drop_reasons[i].name, "description",
+						      drop_reasons[i].description, "packets",
+						      (json_int_t)counts[i], "packets_per_second",
+						      c->drops_per_second[i]));
+	return list;
+}
+
+static json_t *reload_json(const struct ek_controller *c)
+{
+	return json_pack("{s:b, s:o, s:o}", "ok", c->reload.ok, "at", json_time(c->reload.at), "error",
+			 c->reload.ok ? json_null() : ek_control_text(c->reload.error.text));
+}
+
+static json_t *status(void *arg, const json_t *request, struct ek_error *error)
+{
+	const struct ek_controller *c = arg;
+	const char *only;
+	json_t *services;
+
+	if (ek_control_string(request, "service", &only, error))
+		return NULL;
+	services = services_json(c, only);
+	if (only && !json_array_size(services)) {
+		json_decref(services);
+		ek_error_set(error, "there is no service '%s'", only);
+		return NULL;
+	}
+	return json_pack("{s:s, s:s, s:i, s:I, s:s, s:o, s:o, s:o, s:o, s:o}", "version", EK_VERSION,
+			 "node", c->config->node, "pid", (int)getpid(), "uptime",
+			 (json_int_t)(time(NULL) - c->started), "config", c->options.config_path,
+			 "loaded", json_time(c->loaded), "last_reload", reload_json(c), "interfaces",
+			 interfaces_json(c), "services", services, "drops", drops_json(c));
+}
+
+static json_t *drops(void *arg, const json_t *request, struct ek_error *error)
+{
+	(void)request;
+	(void)error;
+	return json_pack("{s:o}", "drops", drops_json(arg));
+}
+
+static json_t *reload(void *arg, const json_t *request, struct ek_error *error)
+{
+	struct ek_controller *c = arg;
+
+	(void)request;
+	if (ek_controller_reload(c, error))
+		return NULL;
+	return json_pack("{s:s, s:i}", "config", c->options.config_path, "services",
+			 (int)c->config->n_services);
+}
+
+static const struct ek_control_command commands[] = {
+	{"status", status, "node, interfaces, services, backends, drops"},
+	{"drops", drops, "every reason to drop a packet, with its count"},
+	{"reload", reload, "read the configuration again and apply the difference"},
+};
+
+const struct ek_control_command *ek_status_commands(size_t *n)
+{
+	*n = sizeof(commands) / sizeof(commands[0]);
+	return commands;
+}

@@ -1,0 +1,275 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""The main job as a story: `make demo`. KEEP=1 leaves the laboratory up at the end.
+
+Each scene is a function (story, lab). A scene narrates, runs commands as a person would type them
+and checks what it claims: the first expectation that fails ends the demo with exit status 1.
+"""
+import os
+import signal
+import sys
+import time
+
+from gateway import FILE
+from lab import (CLIENT4, CLIENT6, PINS, ROOT, VIP4, VIP6, Capture, Lab, LabError, remove_stale,
+                 until)
+from load import Load
+
+PICTURE = """
+   client ──────────── router ──────────────┬───── lb1   evenkeeld, an XDP program on eth0
+   10.1.0.2            routes the VIPs      │      10.2.0.10
+   fd00:1::2           192.0.2.10 and       │
+                       2001:db8::10         ├───── web1  nginx  10.2.0.21  fd00:2::21
+      ▲                to lb1               ├───── web2  nginx  10.2.0.22  fd00:2::22
+      │                                     └───── web3  nginx  10.2.0.23  fd00:2::23
+      │                                              │
+      └──────────── replies go straight back ────────┘
+"""
+
+
+class Unmet(Exception):
+    """An expectation of the story that did not come true."""
+
+
+class Story:
+    """What the reader sees."""
+
+    def __init__(self):
+        self.colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+        self.scenes = 0
+
+    def _paint(self, code, text):
+        return f"\033[{code}m{text}\033[0m" if self.colour else text
+
+    def _print(self, text=""):
+        print(text.rstrip(), flush=True)
+
+    def scene(self, title):
+        self.scenes += 1
+        self._print("\n" + self._paint("1", f"{self.scenes}. {title}"))
+        self._print()
+
+    def say(self, *lines):
+        for line in lines:
+            self._print("   " + line)
+
+    def show(self, text, code="2"):
+        for line in text.rstrip("\n").splitlines():
+            self._print("   " + self._paint(code, line))
+
+    def shell(self, host, command, check=True):
+        """Runs what it shows, and shows what came out."""
+        self.prompt(host, command)
+        done = host.run("sh", "-c", command, check=check)
+        self.show(done.stdout + done.stderr)
+        return done.stdout
+
+    def prompt(self, host, command):
+        self._print("   " + self._paint("36", f"{host.name} $ ") + self._paint("1", command))
+
+    def expect(self, truth, text):
+        self._print("   " + (self._paint("32", "✓ ") if truth else self._paint("31", "✗ ")) + text)
+        if not truth:
+            raise Unmet(text)
+
+    def bars(self, counts, names):
+        total = sum(counts.values()) or 1
+        for name in names:
+            part = counts.get(name, 0) / total
+            self._print(f"   {name}  {self._paint('34', '█' * round(part * 48)):<2} "
+                        f"{counts.get(name, 0):,}  {part:.1%}")
+
+    def at(self, milliseconds, text):
+        self._print("   " + self._paint("33", f"{milliseconds:+7.0f} ms") + f"  {text}")
+
+
+def names(lab):
+    return [web.name for web in lab.webs]
+
+
+def shares(lab):
+    """Each backend's part of the ring of each service."""
+    return {s["name"]: {b["name"]: b["share"] for b in s["backends"]}
+            for s in lab.lb.status()["services"]}
+
+
+def start(story, lab):
+    story.scene("The balancer starts")
+    command = f"evenkeeld -c {FILE.relative_to(ROOT)}"
+    story.prompt(lab.lb, f"{command} &")
+    lab.lb.start(FILE.relative_to(ROOT))
+    lab.lb.wait_all(health="up", nexthop="resolved")
+    story.show(lab.lb.daemon.log())
+    (eth0,) = lab.lb.status()["interfaces"]
+    story.expect(eth0["attached"] and eth0["mode"] == "native",
+                 "the program runs in the driver of eth0, before the kernel's network stack")
+
+
+def first_requests(story, lab):
+    story.scene("Somebody asks")
+    with Capture(lab.router, "lb1") as cable:
+        for url in f"http://{VIP4}/", f"'http://[{VIP6}]/'":
+            answer = story.shell(lab.client, f"curl -s {url}").strip()
+            story.expect(answer in names(lab), "a backend answered")
+    mac = bytes.fromhex(lab.lb.link()["address"].replace(":", ""))
+    ipip = sum(f[6:12] == mac and ((f[12:14], f[23]) == (b"\x08\0", 4)
+                                   or (f[12:14], f[20]) == (b"\x86\xdd", 41))
+               for _, f in cable.frames)
+    story.say(f"lb1 put {ipip} packets of these two requests into an outer header and sent them",
+              "on, by the way they came.",
+              "The backend unwraps them, finds the client's own packet for the VIP, and answers",
+              "the client itself. lb1 never sees the reply.")
+    story.expect(ipip >= 8, "requests went through lb1's tunnel")
+
+
+def spread(story, lab):
+    story.scene("Ten thousand connections")
+    story.say("Half over IPv4, half over IPv6, each a TCP connection of its own.")
+    begun = time.monotonic()
+    with Load(lab.client, [VIP4, VIP6], CLIENT4 + CLIENT6, workers=16, count=10_000) as load:
+        load.finish()
+    story.say(f"Done in {time.monotonic() - begun:.1f} s. Who answered:", "")
+    story.bars(load.answers(), names(lab))
+    story.say("")
+    story.expect(not load.failures, "none failed")
+    story.expect(all(abs(load.answers()[n] / 10_000 - 1 / 3) < 0.03 for n in names(lab)),
+                 "each backend took its third")
+    story.say("")
+    story.shell(lab.lb, "evenkeel status")
+
+
+def death_and_return(story, lab):
+    story.scene("web2 dies, and comes back")
+    web2, before = lab.web("web2"), shares(lab)
+    story.say("Requests keep coming, thousands a second, while we kill a server.", "")
+    with Load(lab.client, [VIP4, VIP6], CLIENT4 + CLIENT6, workers=6, pause=0.002) as load:
+        packets = lab.lb.service("web")["packets"]
+        until(lambda: lab.lb.service("web")["packets"] > packets + 500, 10, "requests are running")
+        killed = time.monotonic()
+        story.shell(web2, f"kill -9 {web2.nginx.pid}    # nginx")
+        until(lambda: not web2.nginx.alive, 5, "nginx ends")
+        until(lambda: not any(s["web2"] for s in shares(lab).values()), 10, "web2 has left")
+        gone = time.monotonic()
+        why = lab.lb.backends()["web2"]["why"]
+        until(lambda: time.monotonic() > gone + 1, 2, "a second without web2")
+        restarted = time.monotonic()
+        story.prompt(web2, "nginx &")
+        web2.start_nginx()
+        until(lambda: shares(lab) == before, 10, "web2 has its share back")
+        back = time.monotonic()
+        until(lambda: time.monotonic() > back + 1, 2, "a second with web2")
+    failed = [r for r in load.failures if r.start < gone]
+    last = max((r.end for r in failed), default=killed)
+    story.say("")
+    story.at(0, "nginx on web2 is killed")
+    story.at((last - killed) * 1e3, f"the last request that it cost: {len(failed)} of "
+                                    f"{len(load.requests):,} failed")
+    story.at((gone - killed) * 1e3, f"web2 is out of both rings: {why}")
+    story.at((restarted - killed) * 1e3, "nginx is started again")
+    story.at((back - killed) * 1e3, "web2 has its slots back: the same ones as before")
+    story.say("", "A check asks each backend five times a second and wants two failures in a row.",
+              "Until then web2 went on getting its third of the connections, and refused them.",
+              "", "Who answered while web2 was away:")
+    away = [r.answer for r in load.requests if gone < r.start and r.end < restarted]
+    story.bars({n: away.count(n) for n in names(lab)}, names(lab))
+    story.say("Who answered after its return:")
+    story.bars(load.answers(since=back), names(lab))
+    story.say("")
+    story.expect(failed, "clients felt the death")
+    story.expect(away and not away.count("web2") and not away.count(None),
+                 "once the rings had moved, no request failed and none went to web2")
+    story.expect(load.answers(since=back)["web2"] > 0, "web2 works again")
+    story.shell(lab.lb, "evenkeel status web")
+
+
+def inside(story, lab):
+    story.scene("What the kernel holds")
+    story.say("The data plane is a program and a few maps. They outlive evenkeeld, and anyone may",
+              "look at them:", "")
+    story.shell(lab.lb, f"ls {PINS}")
+    index = lab.lb.backends()["web1"]["index"]
+    key = " ".join(str(b) for b in index.to_bytes(4, "little"))
+    story.shell(lab.lb, f"bpftool map show pinned {PINS}/backends")
+    story.say("", "web1's entry on the first CPU: counters, next hop (MAC, port, flags), address")
+    row = story.shell(lab.lb, f"bpftool map lookup pinned {PINS}/backends key {key}")
+    story.expect("value" in row, "web1 has an entry")
+
+
+def without_controller(story, lab):
+    story.scene("evenkeeld is killed")
+    with Load(lab.client, [VIP4, VIP6], CLIENT4 + CLIENT6, workers=4, sessions=8) as load:
+        story.shell(lab.lb, f"kill -9 {lab.lb.daemon.pid}    # evenkeeld")
+        until(lambda: not lab.lb.daemon.alive, 5, "evenkeeld ends")
+        dead = time.monotonic()
+        until(lambda: time.monotonic() > dead + 1, 2, "a second without a controller")
+        story.prompt(lab.lb, f"evenkeeld -c {FILE.relative_to(ROOT)} &")
+        lab.lb.start(FILE.relative_to(ROOT))
+        story.show(lab.lb.daemon.log())
+        adopted = time.monotonic()
+        until(lambda: time.monotonic() > adopted + 0.5, 2, "half a second more")
+    alone = sum(dead < r.start and r.end < adopted for r in load.requests)
+    old = sum(r.kind == "session" for r in load.requests)
+    story.say(f"{alone:,} requests were answered while nobody was in control. Of all of them,",
+              f"{old:,} travelled on 8 connections that were open the whole time.")
+    story.expect(alone and old and not load.failures, f"none of {len(load.requests):,} failed")
+
+
+def end(story, lab):
+    story.scene("The end")
+    story.prompt(lab.lb, f"kill {lab.lb.daemon.pid}    # evenkeeld, by SIGTERM")
+    lab.lb.daemon.stop()
+    story.show(lab.lb.daemon.log().splitlines()[-1])
+    story.expect("xdp" not in lab.lb.link() and not lab.lb.pins(),
+                 "nothing is left on eth0 nor under /sys/fs/bpf")
+
+
+SCENES = [start, first_requests, spread, death_and_return, inside, without_controller]
+
+
+def look_around(story, lab):
+    story.scene("The laboratory stays")
+    story.say("Step into a host (the programs are in build/):", "")
+    for host in lab.client, lab.router, lab.lb, *lab.webs:
+        story.say(f"  {host.name:7} sudo {' '.join(host.entry)} bash")
+    story.say("", "Take it away:", "", "  sudo tests/net/demo.py --down")
+
+
+def play(story, keep):
+    story.say("Evenkeel: a layer-4 load balancer in XDP. Three web servers behind one address.")
+    with Lab("demo", tied=not keep) as lab:
+        story.scene("A laboratory")
+        story.say("Each name is a network namespace, a small machine of its own; lines are cables.")
+        story.show(PICTURE, "0")
+        try:
+            for scene in SCENES if keep else [*SCENES, end]:
+                scene(story, lab)
+        except (Unmet, LabError):
+            if lab.lb.daemon:
+                story.say("", "evenkeeld said:")
+                story.show(lab.lb.daemon.log())
+            raise
+        if keep:
+            look_around(story, lab)
+            lab.keep()
+
+
+def main():
+    story, begun = Story(), time.monotonic()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        if sys.argv[1:] == ["--down"]:
+            remove_stale("demo")
+            return 0
+        play(story, os.environ.get("KEEP") not in (None, "", "0"))
+    except (Unmet, LabError) as problem:
+        print(f"\nThe demo failed: {problem}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nInterrupted; everything is taken away.", file=sys.stderr)
+        return 130
+    story.say("", f"All of it came true, in {time.monotonic() - begun:.0f} s.")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
