@@ -11,7 +11,8 @@
 
 /* Parsing and the service, specialised for one address family by constant propagation. */
 static __always_inline int find_service(struct packet *p, void *data, void *end,
-					struct ek_service **service, __u64 *hash, const int family)
+					struct ek_service **service, __u64 *hash, __u64 *ring,
+					const int family)
 {
 	int verdict = family == AF_INET ? parse4(p, data, end) : parse6(p, data, end);
 	__u64 key;
@@ -24,6 +25,9 @@ static __always_inline int find_service(struct packet *p, void *data, void *end,
 	if (!*service)
 		return XDP_PASS;
 	*hash = ek_hash_finish(&hash_key, *hash + client_hash(p, family));
+	*ring = family == AF_INET
+			? ek_hash_ring4(&hash_key, *service, p->source.words[3], *hash)
+			: ek_hash_ring6(&hash_key, *service, &p->source, *hash);
 	return 0;
 }
 
@@ -35,22 +39,22 @@ static __always_inline int balance(struct xdp_md *ctx, void *data, void *end)
 	struct ek_backend *backend;
 	__u32 number = own_port;
 	struct ek_port *port = bpf_map_lookup_elem(&ports, &number);
-	__u64 hash;
+	__u64 hash, ring; /* of the flow, and what gives its ring index */
 	int verdict;
 
 	/* A switch floods unknown unicast: a frame for another MAC is another node's. */
 	if (!port || (void *)(eth + 1) > end || EK_NEXTHOP_MAC(*(unaligned64 *)data) != port->mac)
 		return XDP_PASS;
 	if (eth->h_proto == bpf_htons(ETH_P_IP))
-		verdict = find_service(&p, data, end, &service, &hash, AF_INET);
+		verdict = find_service(&p, data, end, &service, &hash, &ring, AF_INET);
 	else if (eth->h_proto == bpf_htons(ETH_P_IPV6))
-		verdict = find_service(&p, data, end, &service, &hash, AF_INET6);
+		verdict = find_service(&p, data, end, &service, &hash, &ring, AF_INET6);
 	else
 		return XDP_PASS;
 	if (unlikely(verdict))
 		return verdict;
 
-	verdict = backend_select(service, &p, hash, &backend);
+	verdict = backend_select(service, &p, hash, ring, &backend);
 	if (likely(!verdict))
 		verdict = forward(ctx, &p, service, backend, port, hash);
 	if (likely(verdict > 0))

@@ -130,10 +130,11 @@ static __always_inline int select_remembering(const struct ek_service *service,
 }
 
 static __always_inline int backend_select(const struct ek_service *service, const struct packet *p,
-					  __u64 hash, struct ek_backend **out)
+					  __u64 hash, __u64 ring_hash,
+					  struct ek_backend **out)
 {
 	struct ek_ring *ring = ring_of(service);
-	__u32 index = ek_ring_index(hash), slot, backend;
+	__u32 index = ek_ring_index(ring_hash), slot, backend;
 	int verdict;
 
 	if (unlikely(!ring || index >= EK_RING_SIZE))

@@ -72,7 +72,9 @@ struct ek_config_service {
 
 struct ek_config_limits {
 	unsigned int backends; /* size of the backend map, 2..EK_BACKENDS_MAX */
-	unsigned int flows;    /* slots of the connection table, a power of two */
+	unsigned int flows;    /* entries of the connection table, a power of two */
+	unsigned int flow_quota;   /* percent of them that one service may hold */
+	unsigned int remember_max; /* percent of a ring that may remember before an alarm */
 };
 
 struct ek_config {
@@ -90,6 +92,12 @@ struct ek_config *ek_config_load(const char *path, struct ek_errors *errors);
 /* The same from memory; `text` need not end in NUL. */
 struct ek_config *ek_config_parse(const char *text, size_t length, struct ek_errors *errors);
 void ek_config_free(struct ek_config *config);
+
+/*
+ * A duration with units: "500ms", "2h15m". NULL with *ms, or what is wrong with it ("has no unit"),
+ * to be said after the text itself.
+ */
+const char *ek_duration_parse(const char *text, unsigned long *ms);
 
 const char *ek_forward_name(enum ek_forward forward);
 const char *ek_method_name(enum ek_method method);

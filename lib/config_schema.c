@@ -314,6 +314,8 @@ static void read_power_of_two(struct ek_parse *parse, const struct ek_row *row,
 static const struct ek_row limits_rows[] = {
 	{"backends", ek_value_number,   LIMIT(backends), RANGE(2, EK_BACKENDS_MAX)},
 	{"flows",    read_power_of_two, LIMIT(flows),    RANGE(8192, 1u << 28)},
+	{"flow-quota",   ek_value_number, LIMIT(flow_quota),   RANGE(1, 100)},
+	{"remember-max", ek_value_number, LIMIT(remember_max), RANGE(1, 100)},
 	{.key = NULL},
 };
 /* clang-format on */
@@ -499,6 +501,19 @@ static void tracking_default(struct ek_parse *parse, const struct ek_row *row,
 					   : EK_TRACKING_JUST_ENOUGH;
 }
 
+/* Without a handshake nothing tells a flow's first packet from one that is older than a change. */
+static void read_tracking(struct ek_parse *parse, const struct ek_row *row,
+			  const yaml_node_t *value, void *out)
+{
+	enum ek_tracking *tracking = out;
+
+	ek_value_choice(parse, row, value, out);
+	if (*tracking == EK_TRACKING_JUST_ENOUGH && parse->service->protocol == IPPROTO_UDP)
+		ek_value_refuse(parse, row, value,
+				"cannot keep its promise for udp, which has no handshake",
+				"full or none");
+}
+
 static const char *unless_source_hash(const struct ek_parse *parse)
 {
 	return parse->service->method == EK_METHOD_MAGLEV
@@ -564,7 +579,7 @@ static const struct ek_row service_rows[] = {
 	{"method",       ek_value_choice,   SERVICE(method),       .choices = methods},
 	{"hash-prefix4", ek_value_number,   SERVICE(hash_prefix4), SOURCE_HASH, RANGE(1, 32)},
 	{"hash-prefix6", ek_value_number,   SERVICE(hash_prefix6), SOURCE_HASH, RANGE(1, 128)},
-	{"tracking",     ek_value_choice,   SERVICE(tracking),     .absent = tracking_default,
+	{"tracking",     read_tracking,     SERVICE(tracking),     .absent = tracking_default,
 	 .choices = trackings},
 	{"timeouts",     read_timeouts,     SERVICE(timeouts)},
 	{"health",       read_check,        SERVICE(check),        .absent = type_default},
@@ -656,6 +671,7 @@ static const struct ek_row file_rows[] = {
 
 void ek_schema_read(struct ek_parse *parse, const yaml_node_t *root)
 {
-	parse->config->limits = (struct ek_config_limits){.backends = 4096, .flows = 1u << 20};
+	parse->config->limits = (struct ek_config_limits){
+		.backends = 4096, .flows = 1u << 20, .flow_quota = 75, .remember_max = 50};
 	read_mapping(parse, "", root, file_rows, parse->config);
 }

@@ -135,7 +135,7 @@ static const char *format_duration(unsigned long ms, char *out, size_t size)
  * "2h15m": numbers with units, the larger unit first, each at most once. Returns what is wrong,
  * or NULL. Ten digits times an hour fit 64 bits.
  */
-static const char *parse_duration(const char *text, unsigned long *ms)
+const char *ek_duration_parse(const char *text, unsigned long *ms)
 {
 	size_t unit = 0;
 
@@ -177,7 +177,7 @@ void ek_value_duration(struct ek_parse *parse, const struct ek_row *row, const y
 	text = ek_value_text(parse, row, value, expected);
 	if (!text)
 		return;
-	problem = parse_duration(text, &ms);
+	problem = ek_duration_parse(text, &ms);
 	if (!problem && (ms < min || ms > max))
 		problem = "is out of range";
 	if (!problem && ms % row->unit)

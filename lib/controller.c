@@ -20,15 +20,38 @@ static const struct timeval one_second = {.tv_sec = 1};
 
 /* --- from the world to a plan ---------------------------------------------------------------- */
 
+const struct ek_override *ek_controller_override(const struct ek_controller *c,
+						 const struct ek_service_runtime *s,
+						 const struct ek_member *m)
+{
+	return m->config ? ek_overrides_find(&c->overrides, s->config->name, m->config->name)
+			 : NULL;
+}
+
+unsigned int ek_controller_weight(const struct ek_controller *c, const struct ek_service_runtime *s,
+				  const struct ek_member *m)
+{
+	const struct ek_override *o = ek_controller_override(c, s, m);
+
+	if (!m->config || (o && o->drain))
+		return 0;
+	return o && o->weight >= 0 ? (unsigned int)o->weight : m->config->weight;
+}
+
 bool ek_controller_eligible(const struct ek_controller *c, const struct ek_service_runtime *s,
 			    const struct ek_member *m)
 {
-	uint64_t nexthop = ek_controller_nexthop(c, m, NULL, NULL, 0);
+	uint64_t nexthop = ek_controller_nexthop(c, s, m, NULL, NULL, 0);
 
-	(void)s;
-	return m->config && m->config->weight &&
+	return ek_controller_weight(c, s, m) &&
 	       ek_check_status(m->backend->check)->state == EK_HEALTH_UP &&
 	       (EK_NEXTHOP_FLAGS(nexthop) & EK_NEXTHOP_USABLE) == EK_NEXTHOP_USABLE;
+}
+
+const struct ek_sweep_backend *ek_controller_swept(const struct ek_controller *c,
+						   const struct ek_member *m)
+{
+	return &ek_datapath_swept(c->datapath)->backends[m->backend->index];
 }
 
 static bool alive(const struct ek_member *m)
@@ -45,11 +68,12 @@ static bool alive(const struct ek_member *m)
 	return false;
 }
 
-uint64_t ek_controller_nexthop(const struct ek_controller *c, const struct ek_member *m,
-			       uint16_t *mtu, char *text, size_t size)
+uint64_t ek_controller_nexthop(const struct ek_controller *c, const struct ek_service_runtime *s,
+			       const struct ek_member *m, uint16_t *mtu, char *text, size_t size)
 {
 	const struct ek_nexthop *hop = ek_netlink_nexthop(c->netlink, &m->backend->address);
-	unsigned int flags = alive(m) ? EK_NEXTHOP_ALIVE : 0;
+	unsigned int flags = (alive(m) ? EK_NEXTHOP_ALIVE : 0) |
+			     (ek_controller_weight(c, s, m) ? 0 : EK_NEXTHOP_DRAINING);
 	char gateway[EK_IP_TEXT];
 	uint64_t mac = 0;
 	int port;
@@ -81,8 +105,14 @@ static void free_intent(struct ek_intent *intent)
 	free(intent->services);
 }
 
+/* A preview takes a backend that was never checked for healthy. */
+static bool presumed_up(const struct ek_member *m)
+{
+	return m->config && ek_check_status(m->backend->check)->state == EK_HEALTH_UNKNOWN;
+}
+
 static int make_service_intent(const struct ek_controller *c, const struct ek_service_runtime *s,
-			       struct ek_intent_service *out)
+			       bool preview, struct ek_intent_service *out)
 {
 	out->config = s->config;
 	out->backends = calloc(s->n_members ? s->n_members : 1, sizeof(*out->backends));
@@ -94,21 +124,23 @@ static int make_service_intent(const struct ek_controller *c, const struct ek_se
 		struct ek_intent_backend *b = &out->backends[i];
 
 		b->address = m->backend->address;
-		b->nexthop = ek_controller_nexthop(c, m, &b->mtu, NULL, 0);
-		b->weight = ek_controller_eligible(c, s, m) ? m->config->weight : 0;
+		b->nexthop = ek_controller_nexthop(c, s, m, &b->mtu, NULL, 0);
+		if (ek_controller_eligible(c, s, m) || (preview && presumed_up(m)))
+			b->weight = ek_controller_weight(c, s, m);
 	}
 	return 0;
 }
 
-static int make_intent(const struct ek_controller *c, const struct ek_world *world,
+static int make_intent(const struct ek_controller *c, const struct ek_world *world, bool preview,
 		       struct ek_intent *intent)
 {
-	intent->services = calloc(world->n_services ? world->n_services : 1,
-				  sizeof(*intent->services));
+	intent->services =
+		calloc(world->n_services ? world->n_services : 1, sizeof(*intent->services));
 	if (!intent->services)
 		return -ENOMEM;
 	for (size_t i = 0; i < world->n_services; i++) {
-		int err = make_service_intent(c, &world->services[i], &intent->services[i]);
+		int err =
+			make_service_intent(c, &world->services[i], preview, &intent->services[i]);
 
 		if (err)
 			return err;
@@ -128,12 +160,19 @@ static void take_numbers(struct ek_world *world, const struct ek_intent *intent)
 	}
 }
 
+static void restart_passes(struct ek_world *world)
+{
+	for (size_t i = 0; i < world->n_services; i++)
+		for (size_t j = 0; j < world->services[i].n_members; j++)
+			world->services[i].members[j].backend->passes_since_change = 0;
+}
+
 /* Makes the data plane what `world` asks for. */
 static int apply_world(struct ek_controller *c, struct ek_world *world, struct ek_error *error)
 {
 	struct ek_intent intent = {0};
 	struct ek_plan plan = {0};
-	int err = make_intent(c, world, &intent);
+	int err = make_intent(c, world, false, &intent);
 
 	if (err)
 		ek_error_set(error, "out of memory");
@@ -141,12 +180,19 @@ static int apply_world(struct ek_controller *c, struct ek_world *world, struct e
 		err = ek_plan_make(&c->state, &intent, &plan, error);
 	if (!err) {
 		err = ek_datapath_apply(c->datapath, &plan, error);
+		if (plan.n)
+			restart_passes(world);
 		ek_plan_commit(&c->state, &plan);
 		take_numbers(world, &intent);
 	}
 	ek_plan_free(&plan);
 	free_intent(&intent);
 	return err;
+}
+
+int ek_controller_apply(struct ek_controller *c, struct ek_error *error)
+{
+	return apply_world(c, &c->world, error);
 }
 
 static void apply_now(evutil_socket_t fd, short what, void *arg)
@@ -234,8 +280,75 @@ static void every_second(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	sample_rates(c);
+}
+
+/* --- the sweep ------------------------------------------------------------------------------- */
+
+/* Small steps, so that nothing waits; a rest after each pass, so that an idle node idles. */
+#define SWEEP_BUCKETS 1024
+static const struct timeval sweep_step = {.tv_usec = 10000};
+static const struct timeval sweep_rest = {.tv_usec = 300000};
+
+static void check_quota(struct ek_controller *c, const struct ek_service_runtime *s)
+{
+	const struct ek_sweep *sweep = ek_datapath_swept(c->datapath);
+	uint32_t entries = sweep->results[s->id].entries;
+	uint64_t quota = (uint64_t)c->config->limits.flows * c->config->limits.flow_quota / 100;
+	bool was = sweep->services[s->id].over_quota;
+	bool over = was ? entries * 100ull >= quota * 95 : entries >= quota;
+
+	if (over == was || c->config->limits.flow_quota == 100)
+		return;
+	ek_warn("service %s: %s its share of the connection table (%u of %llu entries)",
+		s->config->name, over ? "holds" : "is below", entries, (unsigned long long)quota);
+	ek_datapath_limit_service(c->datapath, s->id, over);
+}
+
+static void check_memory(struct ek_controller *c)
+{
+	const struct ek_sweep *sweep = ek_datapath_swept(c->datapath);
+	bool alarm = false;
+
+	for (size_t i = 0; i < c->world.n_services; i++) {
+		const struct ek_service_runtime *s = &c->world.services[i];
+		uint32_t remembering = sweep->results[s->id].remembering;
+
+		if (remembering * 100ull <= (uint64_t)EK_RING_SIZE * c->config->limits.remember_max)
+			continue;
+		alarm = true;
+		if (!c->alarmed)
+			ek_warn("service %s: %u of %u slots remember an older backend: each of "
+				"their "
+				"packets costs a look at the connection table",
+				s->config->name, remembering, EK_RING_SIZE);
+	}
+	c->alarmed = alarm;
+}
+
+static void finish_pass(struct ek_controller *c)
+{
+	for (size_t i = 0; i < c->world.n_services; i++) {
+		struct ek_service_runtime *s = &c->world.services[i];
+
+		for (size_t j = 0; j < s->n_members; j++)
+			s->members[j].backend->passes_since_change++;
+		check_quota(c, s);
+	}
+	check_memory(c);
 	if (ek_world_forget(&c->world, c))
 		apply_soon(c);
+}
+
+static void on_sweep(evutil_socket_t fd, short what, void *arg)
+{
+	struct ek_controller *c = arg;
+	bool finished = ek_datapath_sweep(c->datapath, SWEEP_BUCKETS);
+
+	(void)fd;
+	(void)what;
+	if (finished)
+		finish_pass(c);
+	evtimer_add(c->sweep, finished ? &sweep_rest : &sweep_step);
 }
 
 /* --- start, reload, stop --------------------------------------------------------------------- */
@@ -260,11 +373,13 @@ static int open_data_plane(struct ek_controller *c, struct ek_error *error)
 					      .backends_limit = c->config->limits.backends,
 					      .flows_limit = c->config->limits.flows,
 					      .key = &key};
-	const char *state_dir = c->options.state_dir       ? c->options.state_dir
+	const char *state_dir = c->options.state_dir	  ? c->options.state_dir
 				: c->config->state_dir[0] ? c->config->state_dir
-							   : STATE_DIR;
+							  : STATE_DIR;
 	int err = ek_hashkey_load(state_dir, &key, error);
 
+	if (!err)
+		err = ek_overrides_load(&c->overrides, state_dir, error);
 	if (!err)
 		err = ek_datapath_open(&c->datapath, &options, error);
 	explicit_bzero(&key, sizeof(key));
@@ -273,7 +388,7 @@ static int open_data_plane(struct ek_controller *c, struct ek_error *error)
 	if (!err)
 		c->state.clock = ek_datapath_clock(c->datapath);
 	if (!err && ek_datapath_adopted(c->datapath)) {
-		err = ek_datapath_snapshot(c->datapath, &c->state);
+		err = ek_datapath_snapshot(c->datapath, &c->state, error);
 		ek_notice("adopted the running data plane under %s", c->options.pin_dir);
 	}
 	return err;
@@ -285,7 +400,8 @@ static int open_parts(struct ek_controller *c, struct ek_error *error)
 	c->health = ek_health_new(c->base, health_changed, c);
 	c->apply_soon = event_new(c->base, -1, 0, apply_now, c);
 	c->second = event_new(c->base, -1, EV_PERSIST, every_second, c);
-	if (!c->netlink || !c->health || !c->apply_soon || !c->second) {
+	c->sweep = evtimer_new(c->base, on_sweep, c);
+	if (!c->netlink || !c->health || !c->apply_soon || !c->second || !c->sweep) {
 		ek_error_set(error, "cannot start: %s", strerror(errno));
 		return -ENOMEM;
 	}
@@ -347,6 +463,7 @@ int ek_controller_start(struct ek_controller *c, struct event_base *base,
 		return err;
 	begin_rates(c);
 	evtimer_add(c->second, &one_second);
+	evtimer_add(c->sweep, &sweep_step);
 	return 0;
 }
 
@@ -367,6 +484,9 @@ void ek_controller_stop(struct ek_controller *c, bool detach)
 		event_free(c->apply_soon);
 	if (c->second)
 		event_free(c->second);
+	if (c->sweep)
+		event_free(c->sweep);
+	ek_overrides_free(&c->overrides);
 	if (c->datapath) {
 		ek_datapath_close(c->datapath);
 		if (detach && ek_datapath_remove(c->options.pin_dir, &error))
@@ -402,17 +522,68 @@ static int check_fixed(const struct ek_controller *c, const struct ek_config *ne
 	return -EBUSY;
 }
 
-static int load_next(struct ek_controller *c, struct ek_config **next, struct ek_error *error)
+static struct ek_config *accept_config(const struct ek_controller *c, struct ek_config *next,
+				       const struct ek_errors *errors, const char *name,
+				       struct ek_error *error)
+{
+	if (!next) {
+		summarize(errors, name, error);
+		return NULL;
+	}
+	if (check_fixed(c, next, error)) {
+		ek_config_free(next);
+		return NULL;
+	}
+	return next;
+}
+
+static struct ek_config *load_next(struct ek_controller *c, struct ek_error *error)
 {
 	struct ek_errors *errors = calloc(1, sizeof(*errors));
+	struct ek_config *next = NULL;
 
-	if (!errors)
-		return -ENOMEM;
-	*next = ek_config_load(c->options.config_path, errors);
-	if (!*next)
-		summarize(errors, c->options.config_path, error);
+	if (errors)
+		next = accept_config(c, ek_config_load(c->options.config_path, errors), errors,
+				     c->options.config_path, error);
 	free(errors);
-	return *next ? check_fixed(c, *next, error) : -EINVAL;
+	return next;
+}
+
+struct ek_config *ek_controller_parse(struct ek_controller *c, const char *text, const char *name,
+				      struct ek_error *error)
+{
+	struct ek_errors *errors = calloc(1, sizeof(*errors));
+	struct ek_config *next = NULL;
+
+	if (errors)
+		next = accept_config(c, ek_config_parse(text, strlen(text), errors), errors, name,
+				     error);
+	free(errors);
+	return next;
+}
+
+void ek_controller_preview_end(struct ek_controller *c, struct ek_world *world,
+			       struct ek_intent *intent, struct ek_plan *plan)
+{
+	ek_plan_free(plan);
+	free_intent(intent);
+	ek_world_abandon(world, &c->world, c);
+}
+
+int ek_controller_preview(struct ek_controller *c, const struct ek_config *config,
+			  struct ek_world *world, struct ek_intent *intent, struct ek_plan *plan,
+			  struct ek_error *error)
+{
+	int err = ek_world_build(world, &c->world, config, c, error);
+
+	if (err)
+		return err;
+	err = make_intent(c, world, true, intent);
+	if (!err)
+		err = ek_plan_make(&c->state, intent, plan, error);
+	if (err)
+		ek_controller_preview_end(c, world, intent, plan);
+	return err;
 }
 
 static int swap_in(struct ek_controller *c, struct ek_config *next, struct ek_error *error)
@@ -424,26 +595,27 @@ static int swap_in(struct ek_controller *c, struct ek_config *next, struct ek_er
 		err = apply_world(c, &world, error);
 	if (err) {
 		ek_world_abandon(&world, &c->world, c);
+		apply_soon(c); /* what was half done is undone */
 		return err;
 	}
 	ek_world_replace(&c->world, &world, c);
 	ek_config_free(c->config);
 	c->config = next;
 	c->loaded = time(NULL);
-	ek_ports_configure(c->ports, next, error);
+	if (ek_ports_configure(c->ports, next, error))
+		ek_err("%s", error->text);
 	apply_soon(c);
 	return 0;
 }
 
 int ek_controller_reload(struct ek_controller *c, struct ek_error *error)
 {
-	struct ek_config *next = NULL;
+	struct ek_config *next;
 	int err;
 
 	c->reload = (struct ek_reload_report){.at = time(NULL)};
-	err = load_next(c, &next, error);
-	if (!err)
-		err = swap_in(c, next, error);
+	next = load_next(c, error);
+	err = next ? swap_in(c, next, error) : -EINVAL;
 	if (err) {
 		c->reload.error = *error;
 		ek_err("reload refused, nothing changed: %s", error->text);

@@ -17,6 +17,7 @@
 #include "datapath.h"
 #include "health.h"
 #include "netlink.h"
+#include "overrides.h"
 #include "plan.h"
 #include "ports.h"
 
@@ -35,7 +36,8 @@ struct ek_backend_runtime {
 	uint16_t index; /* row in the data plane, 0 before the first plan */
 	struct ek_counters last;
 	double packets_per_second, bytes_per_second;
-	unsigned int unnamed; /* consecutive looks that found no slot naming it, once retired */
+	/* Whole sweeps since the data plane last changed for it, and the last pass counted. */
+	unsigned int passes_since_change;
 };
 
 struct ek_member {
@@ -72,7 +74,9 @@ struct ek_controller {
 	struct ek_control *control;
 	struct ek_state state;
 	struct ek_world world;
-	struct event *apply_soon, *second;
+	struct ek_overrides overrides;
+	struct event *apply_soon, *second, *sweep;
+	bool alarmed; /* too many slots remember */
 	struct timespec sampled;
 	uint64_t drops[EK_DROP_COUNT];
 	double drops_per_second[EK_DROP_COUNT];
@@ -93,11 +97,37 @@ void ek_controller_stop(struct ek_controller *c, bool detach);
 /* Reads the file again and applies the difference; an invalid one changes nothing. */
 int ek_controller_reload(struct ek_controller *c, struct ek_error *error);
 
+/* Makes the data plane what configuration, health, next hops and overrides ask for now. */
+int ek_controller_apply(struct ek_controller *c, struct ek_error *error);
+
+/*
+ * What a reload of `config` would do, without doing it: new backends are taken to be healthy.
+ * 0 with all three filled, to be given back to ek_controller_preview_end(); or -errno.
+ */
+struct ek_config *ek_controller_parse(struct ek_controller *c, const char *text, const char *name,
+				      struct ek_error *error);
+int ek_controller_preview(struct ek_controller *c, const struct ek_config *config,
+			  struct ek_world *world, struct ek_intent *intent, struct ek_plan *plan,
+			  struct ek_error *error);
+void ek_controller_preview_end(struct ek_controller *c, struct ek_world *world,
+			       struct ek_intent *intent, struct ek_plan *plan);
+
+/* What an operator said of the member, or NULL. */
+const struct ek_override *ek_controller_override(const struct ek_controller *c,
+						 const struct ek_service_runtime *s,
+						 const struct ek_member *m);
+/* Its weight for new connections were it eligible: the operator's, or the file's. */
+unsigned int ek_controller_weight(const struct ek_controller *c, const struct ek_service_runtime *s,
+				  const struct ek_member *m);
+/* What the last whole sweep counted of it. */
+const struct ek_sweep_backend *ek_controller_swept(const struct ek_controller *c,
+						   const struct ek_member *m);
+
 /* May the member take new connections, and why not. */
 bool ek_controller_eligible(const struct ek_controller *c, const struct ek_service_runtime *s,
 			    const struct ek_member *m);
 /* The next hop as the data plane sees it: its word, and a text for people. */
-uint64_t ek_controller_nexthop(const struct ek_controller *c, const struct ek_member *m,
-			       uint16_t *mtu, char *text, size_t size);
+uint64_t ek_controller_nexthop(const struct ek_controller *c, const struct ek_service_runtime *s,
+			       const struct ek_member *m, uint16_t *mtu, char *text, size_t size);
 
 #endif

@@ -23,6 +23,7 @@
 #include "log.h"
 #include "ring.h"
 #include "service_table.h"
+#include "sweep.h"
 
 #define PIN_PATH   160
 #define BPFFS_ROOT "/sys/fs/bpf"
@@ -45,6 +46,8 @@ struct ek_datapath {
 	struct ek_flow_bucket *flows;
 	struct ek_flow_keys *flow_keys;
 	struct ring_handle rings[EK_SERVICES_MAX];
+	struct ek_service entries[EK_SERVICES_MAX]; /* as published, for the sweep */
+	struct ek_sweep sweep;
 };
 
 /* --- the environment ------------------------------------------------------------------------- */
@@ -159,7 +162,8 @@ static int check_pinned(const struct ek_datapath *dp, struct ek_error *error)
 		ek_error_set(error, "%s was made for %u backends and the configuration says %u",
 			     dp->pin_dir, have.backends_limit, want.backends_limit);
 	else if (have.key_check != want.key_check)
-		ek_error_set(error, "%s was made with another hash key: its connections would be lost",
+		ek_error_set(error,
+			     "%s was made with another hash key: its connections would be lost",
 			     dp->pin_dir);
 	else if (have.flow_buckets != want.flow_buckets)
 		ek_error_set(error, "%s was made for %u flows and the configuration says %u",
@@ -206,7 +210,8 @@ static struct balancer *open_skeleton(const struct ek_datapath *dp, uint32_t por
 	bpf_map__set_max_entries(skeleton->maps.flows, dp->buckets);
 	bpf_map__set_max_entries(skeleton->maps.flow_keys, dp->buckets);
 	bpf_program__set_autoload(skeleton->progs.tick, false);
-	bpf_object__for_each_map(map, skeleton->obj) {
+	bpf_object__for_each_map(map, skeleton->obj)
+	{
 		if (bpf_map__is_internal(map) || map == skeleton->maps.ring_template)
 			continue;
 		snprintf(path, sizeof(path), "%s/%s", dp->pin_dir, bpf_map__name(map));
@@ -254,8 +259,14 @@ static int open_maps(struct ek_datapath *dp, struct ek_error *error)
 		ek_error_set(error, "cannot map the BPF maps: %s", strerror(errno));
 		return -errno;
 	}
-	err = bpf_map_update_elem(bpf_map__fd(dp->maps->maps.meta), &zero, &meta, BPF_ANY);
-	return err ? -errno : 0;
+	if (bpf_map_update_elem(bpf_map__fd(dp->maps->maps.meta), &zero, &meta, BPF_ANY))
+		return -errno;
+	err = ek_sweep_init(&dp->sweep, dp->flows, dp->buckets, dp->backends, dp->limit);
+	if (err)
+		return err;
+	dp->sweep.keys = dp->flow_keys;
+	dp->sweep.hash_key = &dp->key;
+	return 0;
 }
 
 /* --- rings ----------------------------------------------------------------------------------- */
@@ -267,7 +278,8 @@ static void ring_path(const struct ek_datapath *dp, uint32_t id, char *out)
 
 static int ring_bind(struct ring_handle *handle, int fd)
 {
-	void *memory = mmap(NULL, sizeof(struct ek_ring), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	void *memory =
+		mmap(NULL, sizeof(struct ek_ring), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 
 	if (memory == MAP_FAILED)
 		return -errno;
@@ -327,6 +339,8 @@ static int ring_adopt(struct ek_datapath *dp, uint32_t id)
 static void ring_remove(struct ek_datapath *dp, uint32_t id)
 {
 	char path[PIN_PATH + 16];
+
+	ek_sweep_service_set(&dp->sweep, id, NULL, NULL, EK_TRACKING_NONE);
 
 	bpf_map_delete_elem(bpf_map__fd(dp->maps->maps.rings), &id);
 	ring_path(dp, id, path);
@@ -394,7 +408,9 @@ void ek_datapath_close(struct ek_datapath *dp)
 		munmap(dp->flows, dp->buckets * sizeof(*dp->flows));
 	if (dp->flow_keys)
 		munmap(dp->flow_keys, dp->buckets * sizeof(*dp->flow_keys));
+	ek_sweep_free(&dp->sweep);
 	balancer__destroy(dp->maps);
+	explicit_bzero(&dp->key, sizeof(dp->key));
 	free(dp);
 }
 
@@ -434,34 +450,49 @@ uint32_t ek_datapath_tick(const struct ek_datapath *dp)
 	return run.retval;
 }
 
+bool ek_datapath_sweep(struct ek_datapath *dp, uint32_t buckets)
+{
+	return ek_sweep_step(&dp->sweep, ek_datapath_tick(dp), buckets);
+}
+
+const struct ek_sweep *ek_datapath_swept(const struct ek_datapath *dp)
+{
+	return &dp->sweep;
+}
+
+struct ek_flow_bucket *ek_datapath_flows(const struct ek_datapath *dp)
+{
+	return dp->flows;
+}
+
+struct ek_flow_keys *ek_datapath_flow_keys(const struct ek_datapath *dp)
+{
+	return dp->flow_keys;
+}
+
+uint32_t ek_datapath_buckets(const struct ek_datapath *dp)
+{
+	return dp->buckets;
+}
+
+const struct ek_hash_key *ek_datapath_key(const struct ek_datapath *dp)
+{
+	return &dp->key;
+}
+
+struct ek_backend ek_datapath_backend_row(const struct ek_datapath *dp, uint16_t index)
+{
+	return dp->backends[index];
+}
+
+const struct ek_service_table *ek_datapath_services(const struct ek_datapath *dp)
+{
+	return dp->services;
+}
+
 bool ek_datapath_adopted(const struct ek_datapath *dp)
 {
 	return dp->adopted;
-}
-
-int ek_datapath_snapshot(struct ek_datapath *dp, struct ek_state *state)
-{
-	for (size_t i = 0; i < EK_SERVICE_SLOTS; i++) {
-		const struct ek_service *s = &dp->services->slot[i];
-		int err;
-
-		if (EK_SERVICE_KEY_STATE(s->key) != EK_SERVICE_LIVE)
-			continue;
-		err = s->id < EK_SERVICES_MAX ? ring_adopt(dp, s->id) : -EINVAL;
-		if (err)
-			return err;
-		state->services[s->id].used = true;
-		state->services[s->id].entry = *s;
-	}
-	for (uint32_t i = 1; i < dp->limit; i++) {
-		struct ek_backend row = dp->backends[i];
-
-		if (ek_ip_is_zero(&row.address))
-			continue;
-		row.packets = row.bytes = 0;
-		state->backends[i] = (struct ek_state_backend){.used = true, .row = row};
-	}
-	return 0;
 }
 
 /* --- operations ------------------------------------------------------------------------------ */
@@ -471,7 +502,7 @@ static void write_row(struct ek_backend *row, const struct ek_backend *value)
 {
 	if (!ek_ip_equal(&row->address, &value->address) || row->service != value->service) {
 		__atomic_store_n(&row->nexthop, 0, __ATOMIC_RELEASE);
-		row->packets = row->bytes = 0;
+		row->packets = row->bytes = row->unstored = 0;
 		row->address = value->address;
 		row->service = value->service;
 	}
@@ -499,7 +530,8 @@ static int set_ring(struct ek_datapath *dp, const struct ek_op *op)
 	if (!err)
 		err = ek_maglev_build(op->members.list, op->members.n, choices);
 	if (!err)
-		ek_ring_apply(dp->rings[id].ring, choices);
+		ek_ring_apply(dp->rings[id].ring, choices, op->tracking, ek_datapath_tick(dp),
+			      ek_sweep_changed(&dp->sweep, id));
 	if (!err && op->fresh &&
 	    bpf_map_update_elem(bpf_map__fd(dp->maps->maps.rings), &id, &dp->rings[id].fd, BPF_ANY))
 		err = -errno;
@@ -513,12 +545,34 @@ static struct ek_service vip_entry(const struct ek_service *service)
 				   .key = EK_SERVICE_KEY(0, 0, EK_SERVICE_VIP)};
 }
 
-static int set_service(struct ek_datapath *dp, const struct ek_service *entry)
+static int publish(struct ek_datapath *dp, const struct ek_service *entry)
 {
 	const struct ek_service vip = vip_entry(entry);
 	int err = ek_service_table_put(dp->services, &dp->key, &vip);
 
 	return err ? err : ek_service_table_put(dp->services, &dp->key, entry);
+}
+
+static int set_service(struct ek_datapath *dp, const struct ek_op *op)
+{
+	struct ek_service *entry = &dp->entries[op->id];
+
+	*entry = op->entry;
+	entry->flags |= dp->sweep.services[op->id].over_quota ? EK_SERVICE_F_OVER_QUOTA : 0;
+	return publish(dp, entry)
+		       ?: ek_sweep_service_set(&dp->sweep, op->id, dp->rings[op->id].ring, entry,
+					       op->tracking);
+}
+
+void ek_datapath_limit_service(struct ek_datapath *dp, uint16_t id, bool over)
+{
+	struct ek_service *entry = &dp->entries[id];
+
+	if (dp->sweep.services[id].over_quota == over)
+		return;
+	dp->sweep.services[id].over_quota = over;
+	entry->flags ^= EK_SERVICE_F_OVER_QUOTA;
+	publish(dp, entry);
 }
 
 static bool vip_in_use(const struct ek_datapath *dp, const struct ek_ip *vip)
@@ -558,7 +612,7 @@ static int apply_op(struct ek_datapath *dp, const struct ek_op *op)
 	case EK_OP_RING_SET:
 		return set_ring(dp, op);
 	case EK_OP_SERVICE_SET:
-		return set_service(dp, &op->entry);
+		return set_service(dp, op);
 	case EK_OP_SERVICE_CLEAR:
 		clear_service(dp, &op->entry);
 		return 0;
@@ -567,6 +621,14 @@ static int apply_op(struct ek_datapath *dp, const struct ek_op *op)
 		return 0;
 	}
 	return -EINVAL;
+}
+
+static void cut(struct ek_plan *plan, size_t n)
+{
+	for (size_t i = n; i < plan->n; i++)
+		if (plan->ops[i].kind == EK_OP_RING_SET)
+			free(plan->ops[i].members.list);
+	plan->n = n;
 }
 
 int ek_datapath_apply(struct ek_datapath *dp, struct ek_plan *plan, struct ek_error *error)
@@ -582,8 +644,57 @@ int ek_datapath_apply(struct ek_datapath *dp, struct ek_plan *plan, struct ek_er
 		else
 			ek_error_set(error, "cannot write service %u to the data plane: %s",
 				     plan->ops[i].id, strerror(-err));
-		plan->n = i;
+		cut(plan, i);
 		return err;
+	}
+	return 0;
+}
+
+/* --- adoption --------------------------------------------------------------------------------- */
+
+/* Its tracking mode is written in its flags; being over its quota is found out anew. */
+static int adopt_service(struct ek_datapath *dp, const struct ek_service *s)
+{
+	struct ek_service *entry = &dp->entries[s->id];
+	enum ek_tracking tracking = s->flags & EK_SERVICE_F_TRACK_FULL	 ? EK_TRACKING_FULL
+				    : s->flags & EK_SERVICE_F_TRACK_NONE ? EK_TRACKING_NONE
+									 : EK_TRACKING_JUST_ENOUGH;
+	int err = ring_adopt(dp, s->id);
+
+	if (err)
+		return err;
+	*entry = *s;
+	entry->flags &= ~EK_SERVICE_F_OVER_QUOTA;
+	publish(dp, entry);
+	return ek_sweep_service_set(&dp->sweep, s->id, dp->rings[s->id].ring, entry, tracking);
+}
+
+int ek_datapath_snapshot(struct ek_datapath *dp, struct ek_state *state, struct ek_error *error)
+{
+	for (size_t i = 0; i < EK_SERVICE_SLOTS; i++) {
+		const struct ek_service *s = &dp->services->slot[i];
+		int err;
+
+		if (EK_SERVICE_KEY_STATE(s->key) != EK_SERVICE_LIVE)
+			continue;
+		err = s->id < EK_SERVICES_MAX ? adopt_service(dp, s) : -EINVAL;
+		if (err) {
+			ek_error_set(error,
+				     "%s: a service's ring cannot be adopted: %s; "
+				     "'evenkeeld --detach' removes what is there",
+				     dp->pin_dir, strerror(-err));
+			return err;
+		}
+		state->services[s->id].used = true;
+		state->services[s->id].entry = dp->entries[s->id];
+	}
+	for (uint32_t i = 1; i < dp->limit; i++) {
+		struct ek_backend row = dp->backends[i];
+
+		if (ek_ip_is_zero(&row.address))
+			continue;
+		row.packets = row.bytes = row.unstored = 0;
+		state->backends[i] = (struct ek_state_backend){.used = true, .row = row};
 	}
 	return 0;
 }
@@ -599,6 +710,11 @@ int ek_datapath_port(struct ek_datapath *dp, int ifindex)
 		if (!dp->ports[i].ifindex)
 			return i;
 	return -ENOSPC;
+}
+
+struct ek_port ek_datapath_port_row(const struct ek_datapath *dp, uint8_t port)
+{
+	return port < EK_PORTS_MAX ? dp->ports[port] : (struct ek_port){0};
 }
 
 int ek_datapath_port_set(struct ek_datapath *dp, uint8_t port, const struct ek_port *value)
@@ -666,6 +782,7 @@ struct ek_counters ek_datapath_backend_counters(const struct ek_datapath *dp, ui
 
 		sum.packets += __atomic_load_n(&row->packets, __ATOMIC_RELAXED);
 		sum.bytes += __atomic_load_n(&row->bytes, __ATOMIC_RELAXED);
+		sum.unstored += __atomic_load_n(&row->unstored, __ATOMIC_RELAXED);
 	}
 	return sum;
 }

@@ -16,6 +16,7 @@
 #include <stdint.h>
 #include "config.h"
 #include "plan.h"
+#include "sweep.h"
 #include "ticks.h"
 
 struct ek_datapath;
@@ -30,6 +31,7 @@ struct ek_datapath_options {
 
 struct ek_counters {
 	uint64_t packets, bytes;
+	uint64_t unstored; /* new flows it got as an origin because they could not be stored */
 };
 
 /* 0 or -errno with `error` saying what to do. */
@@ -41,10 +43,25 @@ void ek_datapath_close(struct ek_datapath *dp);
 int ek_datapath_remove(const char *pin_dir, struct ek_error *error);
 
 bool ek_datapath_adopted(const struct ek_datapath *dp);
+/* One step of the sweep (sweep.h); true when it finished a pass. */
+bool ek_datapath_sweep(struct ek_datapath *dp, uint32_t buckets);
+const struct ek_sweep *ek_datapath_swept(const struct ek_datapath *dp);
+/* Whether the service holds its share of the connection table and may store nothing more. */
+void ek_datapath_limit_service(struct ek_datapath *dp, uint16_t id, bool over);
+
+/* The memory that the data plane works on, for those who look. */
+struct ek_flow_bucket *ek_datapath_flows(const struct ek_datapath *dp);
+struct ek_flow_keys *ek_datapath_flow_keys(const struct ek_datapath *dp);
+uint32_t ek_datapath_buckets(const struct ek_datapath *dp);
+const struct ek_hash_key *ek_datapath_key(const struct ek_datapath *dp);
+struct ek_backend ek_datapath_backend_row(const struct ek_datapath *dp, uint16_t index);
+const struct ek_service_table *ek_datapath_services(const struct ek_datapath *dp);
+struct ek_port ek_datapath_port_row(const struct ek_datapath *dp, uint8_t port);
+
 struct ek_clock ek_datapath_clock(const struct ek_datapath *dp);
 uint32_t ek_datapath_tick(const struct ek_datapath *dp);
 /* What the maps hold, for a controller that starts on a running data plane. */
-int ek_datapath_snapshot(struct ek_datapath *dp, struct ek_state *state);
+int ek_datapath_snapshot(struct ek_datapath *dp, struct ek_state *state, struct ek_error *error);
 
 /*
  * Carries out a plan in its order. A failure stops it: what was done stays (each operation

@@ -288,7 +288,8 @@ static int plan_ring(struct planning *p, const struct ek_intent_service *s)
 	if (!list)
 		return -ENOMEM;
 	n = collect_members(s, list);
-	if (old->used && (!n || (old->built && n == old->n_members &&
+	if (old->used && (!n || (old->built && old->tracking == s->config->tracking &&
+				 n == old->n_members &&
 				 !memcmp(list, old->members, n * sizeof(*list))))) {
 		free(list);
 		return 0;
@@ -300,6 +301,7 @@ static int plan_ring(struct planning *p, const struct ek_intent_service *s)
 	}
 	op->id = s->id;
 	op->fresh = !old->used;
+	op->tracking = s->config->tracking;
 	op->members.list = list;
 	op->members.n = n;
 	return 0;
@@ -318,6 +320,7 @@ static int plan_service(struct planning *p, const struct ek_intent_service *s)
 		return -ENOMEM;
 	op->id = s->id;
 	op->entry = entry;
+	op->tracking = s->config->tracking;
 	return 0;
 }
 
@@ -399,6 +402,7 @@ static void commit_op(struct ek_state *state, struct ek_op *op)
 		s->members = op->members.list;
 		s->n_members = op->members.n;
 		s->built = true;
+		s->tracking = op->tracking;
 		op->members.list = NULL;
 		break;
 	case EK_OP_SERVICE_SET:

@@ -30,6 +30,7 @@ struct ek_state_service {
 	struct ek_service entry;
 	/* What its ring was last built from; unknown (built = false) after a restart. */
 	bool built;
+	enum ek_tracking tracking;
 	struct ek_maglev_member *members;
 	size_t n_members;
 };
@@ -75,6 +76,7 @@ struct ek_op {
 	uint16_t index;
 	uint16_t id;
 	bool fresh; /* RING_SET: the service is new, its ring has no past */
+	enum ek_tracking tracking; /* RING_SET, SERVICE_SET */
 	union {
 		struct ek_backend row;
 		struct ek_service entry;

@@ -6,6 +6,7 @@
 #include <unistd.h>
 #include "controller.h"
 #include "ip.h"
+#include "operate.h"
 #include "ring.h"
 #include "status.h"
 #include "version.h"
@@ -73,25 +74,43 @@ static void add_health(json_t *out, const struct ek_check *check)
 	json_object_set_new(out, "checks", json_integer(status->results));
 }
 
-static json_t *backend_json(const struct ek_controller *c, const struct ek_member *m,
-			    uint32_t slots)
+static void add_memory(json_t *out, const struct ek_controller *c,
+		       const struct ek_service_runtime *s, const struct ek_member *m,
+		       uint64_t unstored)
+{
+	const struct ek_sweep_backend *b = ek_controller_swept(c, m);
+	json_t *drain = ek_drain_json(c, s, m);
+
+	json_object_set_new(out, "configured_weight",
+			    json_integer(m->config ? m->config->weight : 0));
+	json_object_set_new(out, "entries",
+			    json_integer(b->embryonic + b->established + b->closing));
+	json_object_set_new(out, "origins", json_integer(b->origins));
+	json_object_set_new(out, "unstored", json_integer(unstored));
+	json_object_set_new(out, "draining", json_boolean(drain != NULL));
+	if (drain)
+		json_object_set_new(out, "drain", drain);
+}
+
+static json_t *backend_json(const struct ek_controller *c, const struct ek_service_runtime *s,
+			    const struct ek_member *m, uint32_t slots)
 {
 	const struct ek_backend_runtime *b = m->backend;
 	char address[EK_IP_TEXT], detail[128];
-	uint64_t hop = ek_controller_nexthop(c, m, NULL, detail, sizeof(detail));
+	uint64_t hop = ek_controller_nexthop(c, s, m, NULL, detail, sizeof(detail));
 	bool resolved = EK_NEXTHOP_FLAGS(hop) & EK_NEXTHOP_RESOLVED;
 	struct ek_counters counters = ek_datapath_backend_counters(c->datapath, b->index);
-	json_t *out = json_pack("{s:s, s:s, s:i, s:i, s:b, s:s, s:s, s:i, s:f, s:I, s:I, s:f, s:f}",
-				"name", b->name, "address", ek_ip_format(&b->address, address),
-				"index", b->index, "weight", m->config ? (int)m->config->weight : 0,
-				"retired", m->config == NULL, "nexthop",
-				resolved ? "resolved" : "unresolved", "nexthop_detail", detail,
-				"slots", (int)slots, "share", (double)slots / EK_RING_SIZE,
-				"packets", (json_int_t)counters.packets, "bytes",
-				(json_int_t)counters.bytes, "packets_per_second",
-				b->packets_per_second, "bits_per_second", b->bytes_per_second * 8);
+	json_t *out = json_pack(
+		"{s:s, s:s, s:i, s:i, s:b, s:s, s:s, s:i, s:f, s:I, s:I, s:f, s:f}", "name",
+		b->name, "address", ek_ip_format(&b->address, address), "index", b->index, "weight",
+		(int)ek_controller_weight(c, s, m), "retired", m->config == NULL, "nexthop",
+		resolved ? "resolved" : "unresolved", "nexthop_detail", detail, "slots", (int)slots,
+		"share", (double)slots / EK_RING_SIZE, "packets", (json_int_t)counters.packets,
+		"bytes", (json_int_t)counters.bytes, "packets_per_second", b->packets_per_second,
+		"bits_per_second", b->bytes_per_second * 8);
 
 	add_health(out, b->check);
+	add_memory(out, c, s, m, counters.unstored);
 	return out;
 }
 
@@ -135,6 +154,62 @@ static void add_totals(json_t *out, const struct ek_controller *c,
 	json_object_set_new(out, "bits_per_second", json_real(bytes * 8));
 }
 
+/* What the service's memory costs. */
+static void add_gauges(json_t *out, const struct ek_controller *c,
+		       const struct ek_service_runtime *s)
+{
+	const struct ek_sweep *sweep = ek_datapath_swept(c->datapath);
+	const struct ek_sweep_service_result *r = &sweep->results[s->id];
+
+	json_object_set_new(out, "entries", json_integer(r->entries));
+	json_object_set_new(out, "remembering", json_integer(r->remembering));
+	json_object_set_new(out, "remembering_share",
+			    json_real((double)r->remembering / EK_RING_SIZE));
+	json_object_set_new(out, "oldest_seconds",
+			    json_real(ek_ticks_seconds(ek_datapath_clock(c->datapath), r->oldest)));
+	json_object_set_new(out, "over_quota", json_boolean(sweep->services[s->id].over_quota));
+}
+
+static json_t *table_json(const struct ek_controller *c)
+{
+	const struct ek_sweep *sweep = ek_datapath_swept(c->datapath);
+	double capacity = (double)ek_datapath_buckets(c->datapath) * EK_FLOW_WAYS;
+
+	return json_pack("{s:I, s:I, s:f, s:I, s:I, s:I}", "entries", (json_int_t)sweep->used,
+			 "capacity", (json_int_t)capacity, "fill", sweep->used / capacity,
+			 "expired", (json_int_t)sweep->expired, "slots_forgot",
+			 (json_int_t)sweep->forgot, "passes", (json_int_t)sweep->passes);
+}
+
+/* Sentences for what an operator should look at. */
+static json_t *alarms_json(const struct ek_controller *c)
+{
+	const struct ek_sweep *sweep = ek_datapath_swept(c->datapath);
+	uint64_t capacity = (uint64_t)ek_datapath_buckets(c->datapath) * EK_FLOW_WAYS;
+	json_t *list = json_array();
+
+	if (sweep->used * 10ull > capacity * 9)
+		json_array_append_new(
+			list, json_sprintf("the connection table is %u %% full",
+					   (unsigned int)(sweep->used * 100ull / capacity)));
+	for (size_t i = 0; i < c->world.n_services; i++) {
+		const struct ek_service_runtime *s = &c->world.services[i];
+		uint32_t remembering = sweep->results[s->id].remembering;
+
+		if (remembering * 100ull > (uint64_t)EK_RING_SIZE * c->config->limits.remember_max)
+			json_array_append_new(
+				list, json_sprintf("service %s: %u of %u slots remember "
+						   "an older backend",
+						   s->config->name, remembering, EK_RING_SIZE));
+		if (sweep->services[s->id].over_quota)
+			json_array_append_new(
+				list, json_sprintf("service %s holds its share of the "
+						   "connection table and stores nothing more",
+						   s->config->name));
+	}
+	return list;
+}
+
 static json_t *service_json(const struct ek_controller *c, const struct ek_service_runtime *s)
 {
 	uint32_t *slots = count_slots(c, s);
@@ -142,18 +217,18 @@ static json_t *service_json(const struct ek_controller *c, const struct ek_servi
 	char address[EK_IP_TEXT];
 
 	for (size_t i = 0; slots && i < s->n_members; i++)
-		json_array_append_new(backends,
-				      backend_json(c, &s->members[i],
-						   slots[s->members[i].backend->index]));
+		json_array_append_new(backends, backend_json(c, s, &s->members[i],
+							     slots[s->members[i].backend->index]));
 	free(slots);
-	out = json_pack("{s:s, s:i, s:s, s:i, s:s, s:s, s:s, s:s, s:i, s:o}", "name", s->config->name,
-			"id", s->id, "address", ek_ip_format(&s->config->vip, address), "port",
-			s->config->port, "protocol", protocol_name(s->config->protocol), "forward",
-			ek_forward_name(s->config->forward), "method",
-			ek_method_name(s->config->method), "tracking",
-			ek_tracking_name(s->config->tracking), "ring_slots", (int)EK_RING_SIZE,
-			"backends", backends);
+	out = json_pack(
+		"{s:s, s:i, s:s, s:i, s:s, s:s, s:s, s:s, s:i, s:o}", "name", s->config->name, "id",
+		s->id, "address", ek_ip_format(&s->config->vip, address), "port", s->config->port,
+		"protocol", protocol_name(s->config->protocol), "forward",
+		ek_forward_name(s->config->forward), "method", ek_method_name(s->config->method),
+		"tracking", ek_tracking_name(s->config->tracking), "ring_slots", (int)EK_RING_SIZE,
+		"backends", backends);
 	add_totals(out, c, s);
+	add_gauges(out, c, s);
 	return out;
 }
 
@@ -184,7 +259,8 @@ static json_t *drops_json(const struct ek_controller *c)
 
 static json_t *reload_json(const struct ek_controller *c)
 {
-	return json_pack("{s:b, s:o, s:o}", "ok", c->reload.ok, "at", json_time(c->reload.at), "error",
+	return json_pack("{s:b, s:o, s:o}", "ok", c->reload.ok, "at", json_time(c->reload.at),
+			 "error",
 			 c->reload.ok ? json_null() : ek_control_text(c->reload.error.text));
 }
 
@@ -202,11 +278,12 @@ static json_t *status(void *arg, const json_t *request, struct ek_error *error)
 		ek_error_set(error, "there is no service '%s'", only);
 		return NULL;
 	}
-	return json_pack("{s:s, s:s, s:i, s:I, s:s, s:o, s:o, s:o, s:o, s:o}", "version", EK_VERSION,
-			 "node", c->config->node, "pid", (int)getpid(), "uptime",
+	return json_pack("{s:s, s:s, s:i, s:I, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "version",
+			 EK_VERSION, "node", c->config->node, "pid", (int)getpid(), "uptime",
 			 (json_int_t)(time(NULL) - c->started), "config", c->options.config_path,
-			 "loaded", json_time(c->loaded), "last_reload", reload_json(c), "interfaces",
-			 interfaces_json(c), "services", services, "drops", drops_json(c));
+			 "loaded", json_time(c->loaded), "last_reload", reload_json(c),
+			 "interfaces", interfaces_json(c), "services", services, "drops",
+			 drops_json(c), "table", table_json(c), "alarms", alarms_json(c));
 }
 
 static json_t *drops(void *arg, const json_t *request, struct ek_error *error)
@@ -230,6 +307,10 @@ static json_t *reload(void *arg, const json_t *request, struct ek_error *error)
 static const struct ek_control_command commands[] = {
 	{"status", status, "node, interfaces, services, backends, drops"},
 	{"drops", drops, "every reason to drop a packet, with its count"},
+	{"drain", ek_drain_command, "give a backend no new connections"},
+	{"undrain", ek_undrain_command, "give it new connections again"},
+	{"weight", ek_weight_command, "another weight than the file's"},
+	{"plan", ek_plan_command, "what a reload of a configuration would change"},
 	{"reload", reload, "read the configuration again and apply the difference"},
 };
 

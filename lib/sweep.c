@@ -78,10 +78,28 @@ static struct ek_sweep_service *service_of(struct ek_sweep *sweep, uint32_t back
 	return id < EK_SERVICES_MAX && sweep->services[id].ring ? &sweep->services[id] : NULL;
 }
 
-static void count_entry(struct ek_sweep *sweep, struct ek_sweep_service *s, __u64 entry)
+/*
+ * The slot of an entry follows from its fingerprint, but with source-hash from the client, which
+ * the cold twin knows. A twin that is being written may name another slot: the pass after this
+ * one will know, and a slot that changed is not let go before that.
+ */
+static uint32_t slot_of(const struct ek_sweep *sweep, const struct ek_sweep_service *s,
+			const __u64 *at, __u64 entry)
+{
+	size_t i = at - sweep->flows->entry;
+
+	if (!(s->entry->flags & EK_SERVICE_F_SOURCE_HASH))
+		return ek_ring_index(ek_flow_hash_high(entry));
+	return ek_ring_index(
+		ek_hash_ring(sweep->hash_key, s->entry,
+			     &sweep->keys[i / EK_FLOW_WAYS].key[i % EK_FLOW_WAYS].source, 0));
+}
+
+static void count_entry(struct ek_sweep *sweep, struct ek_sweep_service *s, const __u64 *at,
+			__u64 entry)
 {
 	struct ek_sweep_backend *b = &sweep->counting[ek_flow_backend(entry)];
-	uint32_t slot = ek_ring_index(ek_flow_hash_high(entry));
+	uint32_t slot = slot_of(sweep, s, at, entry);
 
 	switch (ek_flow_state(entry)) {
 	case EK_FLOW_EMBRYONIC:
@@ -109,15 +127,15 @@ static void visit_entry(struct ek_sweep *sweep, __u64 *at, uint32_t now)
 		return;
 	s = service_of(sweep, ek_flow_backend(entry));
 	if (s && ek_flow_age(entry, now) <= s->entry->timeout[ek_flow_state(entry)])
-		count_entry(sweep, s, entry);
+		count_entry(sweep, s, at, entry);
 	else if (ek_flow_replace(at, entry, 0))
 		sweep->expired++;
 	else if (s) /* it was used at this very moment */
-		count_entry(sweep, s, entry);
+		count_entry(sweep, s, at, entry);
 }
 
-static void count_slot(struct ek_sweep *sweep, struct ek_sweep_service_result *result, uint32_t slot,
-		       uint32_t unhit, enum ek_tracking tracking)
+static void count_slot(struct ek_sweep *sweep, struct ek_sweep_service_result *result,
+		       uint32_t slot, uint32_t unhit, enum ek_tracking tracking)
 {
 	struct ek_sweep_backend *origin = &sweep->counting[ek_slot_origin(slot)];
 

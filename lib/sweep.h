@@ -20,6 +20,7 @@ struct ek_sweep_service {
 	struct ek_ring *ring; /* NULL: no such service */
 	const struct ek_service *entry;
 	enum ek_tracking tracking;
+	bool over_quota;
 	/* The sweep's: */
 	uint8_t *busy, *changed; /* EK_RING_BITMAP each; changed since this pass began */
 	uint32_t entries;	 /* of the pass under way */
@@ -42,6 +43,9 @@ struct ek_sweep_service_result {
 struct ek_sweep {
 	struct ek_flow_bucket *flows;
 	uint32_t buckets;
+	/* For services whose slot does not follow from the fingerprint (source-hash): */
+	const struct ek_flow_keys *keys;
+	const struct ek_hash_key *hash_key;
 	const struct ek_backend *rows; /* one CPU's: whose service is each backend's */
 	uint32_t limit;
 	struct ek_sweep_service services[EK_SERVICES_MAX];

@@ -9,7 +9,8 @@
 #include "log.h"
 #include "world.h"
 
-#define LOOKS_BEFORE_FORGETTING 2 /* a packet may still hold an index that the ring has dropped */
+/* One whole pass of the sweep that began after the change, and so at most two finished ones. */
+#define PASSES_BEFORE_FORGETTING 2
 
 /* --- backends -------------------------------------------------------------------------------- */
 
@@ -27,8 +28,8 @@ static void backend_free(struct ek_backend_runtime *b, struct ek_controller *c)
 }
 
 static struct ek_backend_runtime *backend_new(struct ek_controller *c,
-					      const struct ek_config_service *s,
-					      const char *name, const struct ek_ip *address,
+					      const struct ek_config_service *s, const char *name,
+					      const struct ek_ip *address,
 					      enum ek_health_state initial)
 {
 	struct ek_backend_runtime *b = calloc(1, sizeof(*b));
@@ -42,7 +43,8 @@ static struct ek_backend_runtime *backend_new(struct ek_controller *c,
 		free(b);
 		return NULL;
 	}
-	b->check = ek_check_start(c->health, &s->check, address, check_port(s), &s->vip, initial, b);
+	b->check =
+		ek_check_start(c->health, &s->check, address, check_port(s), &s->vip, initial, b);
 	if (!b->check) {
 		backend_free(b, c);
 		return NULL;
@@ -50,7 +52,8 @@ static struct ek_backend_runtime *backend_new(struct ek_controller *c,
 	return b;
 }
 
-static struct ek_member *find_member(const struct ek_service_runtime *s, const struct ek_ip *address)
+static struct ek_member *find_member(const struct ek_service_runtime *s,
+				     const struct ek_ip *address)
 {
 	for (size_t i = 0; s && i < s->n_members; i++)
 		if (ek_ip_equal(&s->members[i].backend->address, address))
@@ -140,7 +143,8 @@ static int add_retired(struct ek_service_runtime *s, const struct ek_service_run
 		if (!row->used || row->row.service != id || find_member(s, &row->row.address))
 			continue;
 		b = backend_new(c, s->config, ek_ip_format(&row->row.address, name),
-				&row->row.address, adopted_health(&c->state, id, &row->row.address));
+				&row->row.address,
+				adopted_health(&c->state, id, &row->row.address));
 		if (!b)
 			return -ENOMEM;
 		add_member(s, b, NULL);
@@ -174,8 +178,8 @@ int ek_world_build(struct ek_world *world, const struct ek_world *old,
 		   const struct ek_config *config, struct ek_controller *c, struct ek_error *error)
 {
 	*world = (struct ek_world){0};
-	world->services = calloc(config->n_services ? config->n_services : 1,
-				 sizeof(*world->services));
+	world->services =
+		calloc(config->n_services ? config->n_services : 1, sizeof(*world->services));
 	for (size_t i = 0; world->services && i < config->n_services; i++) {
 		struct ek_service_runtime *s = &world->services[i];
 
@@ -220,10 +224,8 @@ static void refresh_backend(struct ek_backend_runtime *b, const struct ek_config
 {
 	ek_check_reconfigure(b->check, &s->check, check_port(s));
 	snprintf(b->service, sizeof(b->service), "%s", s->name);
-	if (!config)
-		return;
-	snprintf(b->name, sizeof(b->name), "%s", config->name);
-	b->unnamed = 0;
+	if (config)
+		snprintf(b->name, sizeof(b->name), "%s", config->name);
 }
 
 void ek_world_replace(struct ek_world *current, struct ek_world *next, struct ek_controller *c)
@@ -243,28 +245,22 @@ void ek_world_free(struct ek_world *world, struct ek_controller *c)
 	free_all_but(world, NULL, c);
 }
 
-static bool named_by_ring(const struct ek_ring *ring, uint16_t index)
+static bool still_needed(const struct ek_controller *c, const struct ek_member *m)
 {
-	for (size_t i = 0; i < EK_RING_SIZE; i++)
-		if (ek_slot_current(ring->slot[i]) == index || ek_slot_origin(ring->slot[i]) == index)
-			return true;
-	return false;
+	const struct ek_sweep_backend *b = ek_controller_swept(c, m);
+
+	return m->config || m->backend->passes_since_change < PASSES_BEFORE_FORGETTING ||
+	       b->slots || b->origins || b->embryonic || b->established || b->closing;
 }
 
 static bool forget_in_service(struct ek_service_runtime *s, struct ek_controller *c)
 {
-	const struct ek_ring *ring = ek_datapath_ring(c->datapath, s->id);
 	bool forgot = false;
 
 	for (size_t i = 0; i < s->n_members;) {
 		struct ek_backend_runtime *b = s->members[i].backend;
 
-		if (s->members[i].config || (ring && named_by_ring(ring, b->index))) {
-			b->unnamed = 0;
-			i++;
-			continue;
-		}
-		if (++b->unnamed < LOOKS_BEFORE_FORGETTING) {
+		if (still_needed(c, &s->members[i])) {
 			i++;
 			continue;
 		}

@@ -22,27 +22,39 @@ static bool wants_color(void)
 	return isatty(STDOUT_FILENO) && !(no_color && *no_color);
 }
 
-int cli_ask(const struct cli *cli, json_t *request,
-	    void (*render)(const struct ek_render *render, const json_t *result))
+json_t *cli_call(const struct cli *cli, json_t *request)
+{
+	struct ek_error error = {0};
+	json_t *result = ek_control_call(cli->socket, request, EK_CONTROL_DEADLINE_MS, &error);
+
+	json_decref(request);
+	if (!result)
+		fprintf(stderr, "evenkeel: %s\n", error.text);
+	return result;
+}
+
+int cli_show(const struct cli *cli, json_t *result,
+	     void (*render)(const struct ek_render *render, const json_t *result))
 {
 	struct ek_render how = {.out = stdout, .color = wants_color(), .now = time(NULL)};
-	struct ek_error error = {0};
-	json_t *result;
 
-	if (!request) {
-		fprintf(stderr, "evenkeel: an argument is not UTF-8 text\n");
-		return CLI_USAGE;
-	}
-	result = ek_control_call(cli->socket, request, EK_CONTROL_DEADLINE_MS, &error);
-	json_decref(request);
-	if (!result) {
-		fprintf(stderr, "evenkeel: %s\n", error.text);
-		return CLI_REFUSED;
-	}
 	if (cli->json)
 		print_json(result);
 	else
 		render(&how, result);
 	json_decref(result);
 	return CLI_OK;
+}
+
+int cli_ask(const struct cli *cli, json_t *request,
+	    void (*render)(const struct ek_render *render, const json_t *result))
+{
+	json_t *result;
+
+	if (!request) {
+		fprintf(stderr, "evenkeel: an argument is not UTF-8 text\n");
+		return CLI_USAGE;
+	}
+	result = cli_call(cli, request);
+	return result ? cli_show(cli, result, render) : CLI_REFUSED;
 }

@@ -12,27 +12,62 @@
 
 static int command_help(const struct cli *cli, char **arguments);
 
+#define TAKES(option) (1u << CLI_##option)
+
 static const struct command {
 	char name[16];
 	int (*run)(const struct cli *cli, char **arguments);
 	int max_arguments;
+	unsigned int options; /* TAKES() */
 	const char *arguments;
 	const char *description;
+	const char *details; /* NULL: there is no more to say */
 } commands[] = {
-	{"status", command_status, 1, "[SERVICE]",
-	 "the node, its interfaces, services and backends"},
-	{"drops", command_drops, 0, "", "why packets were dropped, and how many"},
-	{"reload", command_reload, 0, "", "read the configuration again and apply what changed"},
-	{"help", command_help, 1, "[COMMAND]", "this list, or how to use one command"},
+	{"status", command_status, 1, 0, "[SERVICE]",
+	 "the node, its interfaces, services and backends", NULL},
+	{"drops", command_drops, 0, 0, "", "why packets were dropped, and how many", NULL},
+	{"flows", command_flows, 0,
+	 TAKES(SERVICE) | TAKES(BACKEND) | TAKES(CLIENT) | TAKES(LIMIT) | TAKES(COUNT),
+	 "[OPTION]...", "the connections in the table",
+	 "  --service SERVICE     only those of this service\n"
+	 "  --backend BACKEND     only those of backends with this name\n"
+	 "  --client ADDR[/LEN]   only those from this address or prefix\n"
+	 "  --limit N             show at most N (1000); all are counted\n"
+	 "  --count               show how many by backend and state\n"},
+	{"explain", command_explain, 2, TAKES(PACKET), "SERVICE|VIP[:PORT] CLIENT[:PORT]",
+	 "what becomes of a client's packets, and why",
+	 "  --packet syn|ack|rst  only this kind (syn and ack)\n"
+	 "IPv6 addresses with a port stand in brackets: [2001:db8::7]:4711\n"},
+	{"drain", command_drain, 1, TAKES(TIMEOUT), "SERVICE/BACKEND",
+	 "give a backend no new connections, and keep the ones it has",
+	 "  --timeout DURATION    call it done after this time, whatever is left (10m, 2h)\n"
+	 "'evenkeel status SERVICE' shows what still needs the backend.\n"},
+	{"undrain", command_undrain, 1, 0, "SERVICE/BACKEND", "give it new connections again", NULL},
+	{"weight", command_weight, 2, 0, "SERVICE/BACKEND N|default",
+	 "another weight than the file's, until it is set to default", NULL},
+	{"plan", command_plan, 1, 0, "FILE", "what a reload of FILE would change", NULL},
+	{"reload", command_reload, 0, 0, "", "read the configuration again and apply what changed",
+	 NULL},
+	{"help", command_help, 1, 0, "[COMMAND]", "this list, or how to use one command", NULL},
 };
 
-#define N_COMMANDS (sizeof(commands) / sizeof(*commands))
+#define N_COMMANDS	(sizeof(commands) / sizeof(*commands))
+#define ARGUMENTS_WIDTH 40
+
+#define OF_COMMAND 256 /* and above: options that only some commands take */
 
 static const struct option options[] = {
 	{"json", no_argument, NULL, 'j'},
 	{"socket", required_argument, NULL, 's'},
 	{"help", no_argument, NULL, 'h'},
 	{"version", no_argument, NULL, 'V'},
+	{"service", required_argument, NULL, OF_COMMAND + CLI_SERVICE},
+	{"backend", required_argument, NULL, OF_COMMAND + CLI_BACKEND},
+	{"client", required_argument, NULL, OF_COMMAND + CLI_CLIENT},
+	{"limit", required_argument, NULL, OF_COMMAND + CLI_LIMIT},
+	{"count", no_argument, NULL, OF_COMMAND + CLI_COUNT},
+	{"packet", required_argument, NULL, OF_COMMAND + CLI_PACKET},
+	{"timeout", required_argument, NULL, OF_COMMAND + CLI_TIMEOUT},
 	{NULL, 0, NULL, 0},
 };
 
@@ -40,7 +75,8 @@ static void print_usage(FILE *out)
 {
 	fprintf(out, "Usage: evenkeel [-j] [-s SOCKET] COMMAND [ARGUMENTS]\n\nCommands:\n");
 	for (size_t i = 0; i < N_COMMANDS; i++)
-		fprintf(out, "  %-8s %-12s %s\n", commands[i].name, commands[i].arguments,
+		fprintf(out, "  %s %-*s %s\n", commands[i].name,
+			ARGUMENTS_WIDTH - (int)strlen(commands[i].name), commands[i].arguments,
 			commands[i].description);
 	fprintf(out,
 		"\nOptions, anywhere on the line:\n"
@@ -102,8 +138,8 @@ static const struct command *find_command(const char *word)
 
 static void print_command_usage(FILE *out, const struct command *command)
 {
-	fprintf(out, "Usage: evenkeel [-j] [-s SOCKET] %s %s\n\n%s\n", command->name,
-		command->arguments, command->description);
+	fprintf(out, "Usage: evenkeel [-j] [-s SOCKET] %s %s\n\n%s\n%s", command->name,
+		command->arguments, command->description, command->details ? command->details : "");
 }
 
 static int command_help(const struct cli *cli, char **arguments)
@@ -122,6 +158,20 @@ static int command_help(const struct cli *cli, char **arguments)
 	return CLI_OK;
 }
 
+/* Does the command take every option that was given? */
+static bool takes_options(const struct command *command, const struct cli *cli)
+{
+	for (const struct option *o = options; o->name; o++) {
+		int i = o->val - OF_COMMAND;
+
+		if (i < 0 || !cli->option[i] || command->options & 1u << i)
+			continue;
+		fprintf(stderr, "evenkeel: %s has no option --%s\n", command->name, o->name);
+		return false;
+	}
+	return true;
+}
+
 static int run(const struct cli *cli, int n, char **words)
 {
 	const struct command *command;
@@ -135,6 +185,10 @@ static int run(const struct cli *cli, int n, char **words)
 		return CLI_USAGE;
 	if (n - 1 > command->max_arguments) {
 		fprintf(stderr, "evenkeel: %s: too many arguments\n", command->name);
+		print_command_usage(stderr, command);
+		return CLI_USAGE;
+	}
+	if (!takes_options(command, cli)) {
 		print_command_usage(stderr, command);
 		return CLI_USAGE;
 	}
@@ -161,9 +215,11 @@ int main(int argc, char **argv)
 		case 'V':
 			printf("evenkeel %s\n", EK_VERSION);
 			return CLI_OK;
-		default:
+		case '?':
 			fprintf(stderr, "'evenkeel help' tells more\n");
 			return CLI_USAGE;
+		default:
+			cli.option[option - OF_COMMAND] = optarg ? optarg : "";
 		}
 	}
 	code = help ? command_help(&cli, argv + optind) : run(&cli, argc - optind, argv + optind);

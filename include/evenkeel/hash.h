@@ -97,4 +97,69 @@ static __always_inline __u64 ek_hash_service(const volatile struct ek_hash_key *
 				: ek_hash_service6(key, vip, service);
 }
 
+/* The leading `length` bits of an address, 1 to 32 or 1 to 128. */
+static __always_inline __be32 ek_mask4(__be32 address, __u32 length)
+{
+	return address & __builtin_bswap32(~0u << (32 - length));
+}
+
+static __always_inline struct ek_ip ek_mask6(const struct ek_ip *address, __u32 length)
+{
+	struct ek_ip masked = *address;
+
+	if (length < 64) {
+		masked.halves[0] &= __builtin_bswap64(~0ull << (64 - length));
+		masked.halves[1] = 0;
+	} else if (length < 128) {
+		masked.halves[1] &= length == 64 ? 0 : __builtin_bswap64(~0ull << (128 - length));
+	}
+	return masked;
+}
+
+/*
+ * What gives the ring index: the flow's own hash, or, with source-hash, one of the client's
+ * network alone, so that all its connections fall into one slot.
+ */
+static __always_inline __u64 ek_hash_ring4(const volatile struct ek_hash_key *key,
+					   const struct ek_service *service, __be32 client,
+					   __u64 flow)
+{
+	if (!(service->flags & EK_SERVICE_F_SOURCE_HASH))
+		return flow;
+	return ek_hash_finish(key,
+			      ek_hash_client4(key, ek_mask4(client, service->hash_prefix4), 0));
+}
+
+static __always_inline __u64 ek_hash_ring6(const volatile struct ek_hash_key *key,
+					   const struct ek_service *service,
+					   const struct ek_ip *client, __u64 flow)
+{
+	struct ek_ip network;
+
+	if (!(service->flags & EK_SERVICE_F_SOURCE_HASH))
+		return flow;
+	network = ek_mask6(client, service->hash_prefix6);
+	return ek_hash_finish(key, ek_hash_client6(key, &network, 0));
+}
+
+/* The hash of a flow: ring index and fingerprint from its top, bucket from its bottom. */
+static __always_inline __u64 ek_hash_flow(const volatile struct ek_hash_key *key,
+					  const struct ek_ip *source, __be16 source_port,
+					  const struct ek_ip *destination, __u32 service)
+{
+	__u64 sum = ek_hash_service(key, destination, service);
+
+	sum += ek_ip_is_v4(destination) ? ek_hash_client4(key, source->words[3], source_port)
+					: ek_hash_client6(key, source, source_port);
+	return ek_hash_finish(key, sum);
+}
+
+static __always_inline __u64 ek_hash_ring(const volatile struct ek_hash_key *key,
+					  const struct ek_service *service,
+					  const struct ek_ip *client, __u64 flow)
+{
+	return ek_ip_is_v4(client) ? ek_hash_ring4(key, service, client->words[3], flow)
+				   : ek_hash_ring6(key, service, client, flow);
+}
+
 #endif

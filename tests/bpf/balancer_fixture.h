@@ -34,6 +34,8 @@
 #define OWN_PORT    3u
 #define EGRESS_PORT 7u
 #define PATH_MTU    1500
+#define BUCKETS	    64u /* of the connection table */
+#define TICK_SHIFT  31u /* weeks: time stands still */
 
 #define CLIENT4 "198.51.100.7"
 #define CLIENT6 "2001:db8:1::7"
@@ -78,6 +80,8 @@ struct fixture {
 	struct ek_backend *backends;
 	struct ek_port *ports;
 	struct ek_ring *rings[N_KNOWN];
+	struct ek_flow_bucket *flows;
+	struct ek_flow_keys *flow_keys;
 };
 
 struct counters {
@@ -263,13 +267,19 @@ static inline void fixture_open(struct fixture *f)
 	s->rodata->own_port = OWN_PORT;
 	s->rodata->backends_limit = ROWS;
 	memcpy((void *)&s->rodata->hash_key, &f->key, sizeof(f->key));
+	s->rodata->flow_mask = BUCKETS - 1;
+	s->rodata->tick_shift = TICK_SHIFT;
 	bpf_map__set_max_entries(s->maps.backends, f->cpus * ROWS);
+	bpf_map__set_max_entries(s->maps.flows, BUCKETS);
+	bpf_map__set_max_entries(s->maps.flow_keys, BUCKETS);
 	assert_int_equal(balancer__load(s), 0);
 
 	f->services = map_of(bpf_map__fd(s->maps.services), sizeof(*f->services));
 	f->backends = map_of(bpf_map__fd(s->maps.backends),
 			     (size_t)f->cpus * ROWS * sizeof(*f->backends));
 	f->ports = map_of(bpf_map__fd(s->maps.ports), EK_PORTS_MAX * sizeof(*f->ports));
+	f->flows = map_of(bpf_map__fd(s->maps.flows), BUCKETS * sizeof(*f->flows));
+	f->flow_keys = map_of(bpf_map__fd(s->maps.flow_keys), BUCKETS * sizeof(*f->flow_keys));
 	for (uint32_t id = 0; id < N_KNOWN; id++)
 		f->rings[id] = new_ring(f, id);
 	fixture_fill(f);
@@ -282,6 +292,8 @@ static inline void fixture_close(struct fixture *f)
 	munmap(f->services, sizeof(*f->services));
 	munmap(f->backends, (size_t)f->cpus * ROWS * sizeof(*f->backends));
 	munmap(f->ports, EK_PORTS_MAX * sizeof(*f->ports));
+	munmap(f->flows, BUCKETS * sizeof(*f->flows));
+	munmap(f->flow_keys, BUCKETS * sizeof(*f->flow_keys));
 	balancer__destroy(f->skeleton);
 }
 
@@ -336,6 +348,15 @@ static inline void run(const struct fixture *f, const struct frame *in, struct r
 	difference(r, &before, &after);
 	r->verdict = opts.retval;
 	r->out.length = opts.data_size_out;
+}
+
+static inline uint32_t tick_of(const struct fixture *f)
+{
+	uint8_t bytes[64] = {0};
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = bytes, .data_size_in = sizeof(bytes));
+
+	assert_int_equal(bpf_prog_test_run_opts(bpf_program__fd(f->skeleton->progs.tick), &opts), 0);
+	return opts.retval;
 }
 
 /* --- the second opinion ---------------------------------------------------------------------- */

@@ -41,6 +41,13 @@ def bare_lab(request):
         yield lab
 
 
+def has_a_past(lb):
+    """Whether the balancer remembers anything of the tests before: then it has to start anew."""
+    return any(s["remembering"] or b["retired"] or b["draining"]
+               or b["weight"] != b["configured_weight"]
+               for s in lb.status()["services"] for b in s["backends"])
+
+
 @pytest.fixture
 def lab(bare_lab):
     lb, config = bare_lab.lb, bare_lab.dir / "gateway.yaml"
@@ -50,7 +57,10 @@ def lab(bare_lab):
             web.wait()
     changed = not config.exists() or config.read_text() != FILE.read_text()
     config.write_text(FILE.read_text())
+    if lb.daemon and lb.daemon.alive and has_a_past(lb):
+        lb.daemon.stop()
     if not lb.daemon or not lb.daemon.alive:
+        lb.run("rm", "-rf", "/var/lib/evenkeel")
         lb.start(config)
     elif changed:
         lb.cli("reload")

@@ -8,11 +8,13 @@ CHECK = ("{type: http, port: 80, path: /health, status: 200, body: ACTIVE, "
          "interval: 200ms, timeout: 150ms, rise: 2, fall: 2}")
 
 
-def service(name, address, backends, *, port=80, check=CHECK):
-    """One entry of `services`; backends is {name: (address, weight)}."""
+def service(name, address, backends, *, port=80, protocol="tcp", check=CHECK, **more):
+    """One entry of `services`; backends is {name: (address, weight)}; `more` are keys as they are
+    written."""
     lines = [f"  - name: {name}", f"    address: {address}", f"    port: {port}",
-             "    protocol: tcp", "    forward: ipip", "    method: maglev"]
+             f"    protocol: {protocol}", "    forward: ipip", "    method: maglev"]
     lines += [f"    health: {check}"] if check else []
+    lines += [f"    {key}: {value}" for key, value in more.items()]
     lines += ["    backends:"]
     lines += [f'      - {{name: {n}, address: "{a}", weight: {w}}}'
               for n, (a, w) in backends.items()]
@@ -29,8 +31,8 @@ def pools(weights):
             {f"web{n}": (f"fd00:2::{20 + n}", w) for n, w in weights.items()})
 
 
-def gateway(weights, *more, check=CHECK):
-    """The file for tests: web and web6 over the backends of these numbers and weights."""
+def gateway(weights, *others, **more):
+    """The file for tests: web and web6 over the backends of these numbers and weights, and then
+    other services. `more` is for both, see service()."""
     four, six = pools(weights)
-    return config(service("web", VIP4, four, check=check), service("web6", VIP6, six, check=check),
-                  *more)
+    return config(service("web", VIP4, four, **more), service("web6", VIP6, six, **more), *others)

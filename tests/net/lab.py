@@ -25,6 +25,7 @@ import ipaddress
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -322,6 +323,9 @@ class Lab:
         self.processes = []
         self.env = os.environ | {"PATH": f"{BUILD}:{os.environ['PATH']}:/usr/sbin:/sbin",
                                  "LC_ALL": "C.UTF-8"}
+        # Thousands of connections have a descriptor each, in programs that inherit this.
+        hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
         remove_stale(name)
         self.dir = Path(tempfile.mkdtemp(prefix=f"{self.prefix}-"))
         self.open = True
