@@ -105,6 +105,37 @@ static void free_intent(struct ek_intent *intent)
 	free(intent->services);
 }
 
+static time_t monotonic(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec;
+}
+
+static bool has_warmed_up(const struct ek_service_runtime *s)
+{
+	const struct ek_config_check *check = &s->config->check;
+
+	if (monotonic() - s->born > (time_t)(check->interval + check->timeout) / 1000 + 1)
+		return true;
+	for (size_t i = 0; i < s->n_members; i++)
+		if (ek_check_status(s->members[i].backend->check)->state == EK_HEALTH_UNKNOWN)
+			return false;
+	return true;
+}
+
+static void warm_up(struct ek_world *world)
+{
+	for (size_t i = 0; i < world->n_services; i++) {
+		struct ek_service_runtime *s = &world->services[i];
+
+		if (!s->born)
+			s->born = monotonic();
+		s->warm = s->warm || has_warmed_up(s);
+	}
+}
+
 /* A preview takes a backend that was never checked for healthy. */
 static bool presumed_up(const struct ek_member *m)
 {
@@ -125,7 +156,8 @@ static int make_service_intent(const struct ek_controller *c, const struct ek_se
 
 		b->address = m->backend->address;
 		b->nexthop = ek_controller_nexthop(c, s, m, &b->mtu, NULL, 0);
-		if (ek_controller_eligible(c, s, m) || (preview && presumed_up(m)))
+		if (preview ? ek_controller_eligible(c, s, m) || presumed_up(m)
+			    : s->warm && ek_controller_eligible(c, s, m))
 			b->weight = ek_controller_weight(c, s, m);
 	}
 	return 0;
@@ -172,7 +204,10 @@ static int apply_world(struct ek_controller *c, struct ek_world *world, struct e
 {
 	struct ek_intent intent = {0};
 	struct ek_plan plan = {0};
-	int err = make_intent(c, world, false, &intent);
+	int err;
+
+	warm_up(world);
+	err = make_intent(c, world, false, &intent);
 
 	if (err)
 		ek_error_set(error, "out of memory");
@@ -280,6 +315,9 @@ static void every_second(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	sample_rates(c);
+	for (size_t i = 0; i < c->world.n_services; i++)
+		if (!c->world.services[i].warm)
+			apply_soon(c);
 }
 
 /* --- the sweep ------------------------------------------------------------------------------- */

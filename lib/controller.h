@@ -50,6 +50,13 @@ struct ek_service_runtime {
 	struct ek_member *members;
 	size_t n_members;
 	uint16_t id;
+	/*
+	 * A new service waits until each of its backends was checked once (or had the time to be):
+	 * otherwise the first to answer would get every slot, and all but its own would remember
+	 * it for hours.
+	 */
+	bool warm;
+	time_t born; /* CLOCK_MONOTONIC seconds */
 };
 
 struct ek_world {

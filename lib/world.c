@@ -167,6 +167,8 @@ static int build_service(struct ek_service_runtime *s, const struct ek_service_r
 {
 	int id = old ? -1 : state_id(&c->state, s->config), err;
 
+	s->warm = old ? old->warm : id >= 0;
+	s->born = old ? old->born : 0;
 	s->members = calloc(most_members(s, old, id, &c->state), sizeof(*s->members));
 	if (!s->members)
 		return -ENOMEM;

@@ -99,14 +99,24 @@ static __always_inline __u32 ek_flow_bucket_index(__u64 hash, __u32 mask)
 	return (__u32)hash & mask;
 }
 
+/* clang has no relaxed atomic load for BPF, where a volatile one is the same instruction. */
 static __always_inline __u64 ek_flow_read(const __u64 *entry)
 {
+#ifdef __bpf__
 	return *(const volatile __u64 *)entry;
+#else
+	return __atomic_load_n(entry, __ATOMIC_RELAXED);
+#endif
 }
+
+/* Tests put another CPU's work in front of it. */
+#ifndef EK_FLOW_CAS
+#define EK_FLOW_CAS(entry, old, new) __sync_val_compare_and_swap(entry, old, new)
+#endif
 
 static __always_inline int ek_flow_replace(__u64 *entry, __u64 old, __u64 new)
 {
-	return __sync_val_compare_and_swap(entry, old, new) == old;
+	return EK_FLOW_CAS(entry, old, new) == old;
 }
 
 /*

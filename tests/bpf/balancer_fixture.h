@@ -355,7 +355,8 @@ static inline uint32_t tick_of(const struct fixture *f)
 	uint8_t bytes[64] = {0};
 	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = bytes, .data_size_in = sizeof(bytes));
 
-	assert_int_equal(bpf_prog_test_run_opts(bpf_program__fd(f->skeleton->progs.tick), &opts), 0);
+	assert_int_equal(bpf_prog_test_run_opts(bpf_program__fd(f->skeleton->progs.tick), &opts),
+			 0);
 	return opts.retval;
 }
 

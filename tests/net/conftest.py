@@ -42,7 +42,7 @@ def bare_lab(request):
 
 
 def has_a_past(lb):
-    """Whether the balancer remembers anything of the tests before: then it has to start anew."""
+    """Whether the balancer remembers anything of the tests before."""
     return any(s["remembering"] or b["retired"] or b["draining"]
                or b["weight"] != b["configured_weight"]
                for s in lb.status()["services"] for b in s["backends"])
@@ -55,15 +55,15 @@ def lab(bare_lab):
         if not web.nginx.alive:
             web.start_nginx()
             web.wait()
-    changed = not config.exists() or config.read_text() != FILE.read_text()
-    config.write_text(FILE.read_text())
-    if lb.daemon and lb.daemon.alive and has_a_past(lb):
-        lb.daemon.stop()
-    if not lb.daemon or not lb.daemon.alive:
+    # What the rings remember outlives reloads and restarts, as it should: so it starts anew.
+    alive = lb.daemon and lb.daemon.alive
+    if not alive or config.read_text() != FILE.read_text() or has_a_past(lb):
+        if alive:
+            lb.daemon.stop()
+        lb.run("evenkeeld", "--detach")
         lb.run("rm", "-rf", "/var/lib/evenkeel")
+        config.write_text(FILE.read_text())
         lb.start(config)
-    elif changed:
-        lb.cli("reload")
-    lb.wait_all(health="up", nexthop="resolved", retired=False)
+    lb.wait_all(health="up", nexthop="resolved")
     bare_lab.config = config
     return bare_lab

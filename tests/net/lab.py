@@ -325,7 +325,7 @@ class Lab:
                                  "LC_ALL": "C.UTF-8"}
         # Thousands of connections have a descriptor each, in programs that inherit this.
         hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65536), hard))
         remove_stale(name)
         self.dir = Path(tempfile.mkdtemp(prefix=f"{self.prefix}-"))
         self.open = True

@@ -186,7 +186,7 @@ static const struct {
 	{"all down, and a new one comes", "A:ab|A:a0b0", "A:a0b0c", "+3 ring0(3)"},
 	{"all down from the start, and one comes up", "A:a0b0", "A:ab0", "ring0(1)"},
 
-	{"a setting of the service", "A:a", "A':a", "svc0"},
+	{"full tracking: every slot looks up", "A:a", "A':a", "ring0(1) svc0"},
 	{"a service goes", "A:a B:b", "B:b", "-svc0 -1"},
 	{"all services go", "A:ab B:b", "", "-svc0 -svc1 -1 -2 -3"},
 	{"one goes and one comes: no id, no row is shared", "A:a", "C:a",

@@ -1,0 +1,389 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Connections that outlive change: thousands of them stay open and talk every second while
+backends come, go, and change their weight. Each must go on being answered by the server that it
+met first, unless that server itself died.
+
+Most of them would survive by the hash alone, so each change also counts those that would not:
+what the ring remembers (`origin`) and what the table holds (`entry`), as the pinned maps say.
+"""
+import collections
+import contextlib
+import os
+import signal
+import socket
+import sys
+import time
+
+import pytest
+
+import longlived
+from gateway import config, gateway, pools, service
+from lab import CLIENT4, CLIENT6, VIP4, VIP6, until
+from load import Load
+from longlived import Crowd
+from pinned import RING_SIZE, Pinned
+
+BACKENDS = 4
+VIPS, SOURCES = [VIP4, VIP6], CLIENT4 + CLIENT6
+SERVICES = {VIP4: "web", VIP6: "web6"}
+UDP_SERVICES = {VIP4: "echo", VIP6: "echo6"}
+
+PAIR = {1: 100, 2: 100}
+THREE = PAIR | {3: 100}
+FOUR = THREE | {4: 100}
+SHORT_TIMEOUTS = "{established: 5s, embryonic: 5s, closing: 5s}"
+
+
+def begin(lab, text, weights, services=SERVICES):
+    """A balancer without a past."""
+    lab.lb.daemon.stop()
+    lab.config.write_text(text)
+    lab.lb.start(lab.config)
+    follow(lab, weights, services)
+
+
+def reload(lab, text):
+    lab.config.write_text(text)
+    lab.lb.cli("reload")
+
+
+def command(lab, verb, backend, *more, services=SERVICES):
+    """An operator's command to both services."""
+    for name in services.values():
+        lab.lb.cli(verb, f"{name}/{backend}", *more)
+
+
+def follow(lab, weights, services=SERVICES):
+    """Waits until the rings are shared out by these weights, to a hundredth of each share."""
+    total = sum(weights.values())
+
+    def follows():
+        return all(abs(b["slots"] - weight / total * RING_SIZE) <= 0.01 * weight / total * RING_SIZE
+                   for name in services.values()
+                   for b in lab.lb.backends(name).values()
+                   for weight in [weights.get(int(b["name"].removeprefix("web")), 0)])
+    until(follows, 10, lambda: f"shares follow {weights}:\n{lab.lb.cli('status').stdout}")
+
+
+def pause(seconds):
+    begun = time.monotonic()
+    until(lambda: time.monotonic() > begun + seconds, seconds + 1, "time passes")
+
+
+def held(lab, flows, services=SERVICES, *, port=80, protocol=socket.IPPROTO_TCP):
+    """How many of these connections are held by what. That the maps hold each of them where it
+    is answered is checked on the way."""
+    status = {s["name"]: s for s in lab.lb.status()["services"]}
+    ids = {vip: status[name]["id"] for vip, name in services.items()}
+    names = {vip: {b["index"]: b["name"] for b in status[name]["backends"]}
+             for vip, name in services.items()}
+    counts = collections.Counter()
+    with Pinned(lab.lb) as pinned:
+        for flow in flows:
+            by, backend = pinned.held(ids[flow.target], flow, port, protocol)
+            assert names[flow.target].get(backend) == flow.server, f"{flow} is held {by}"
+            counts[by] += 1
+    return counts
+
+
+class Stage:
+    """Long connections and a stream of short ones, and what changes under them."""
+
+    def __init__(self, lab, figure, *, gap=4.0):
+        self.lab, self.figure, self.gap = lab, figure, gap
+        self.changes = []  # (what, weights, begun, settled, ended)
+        self.excused = set()  # long connections, by number, that may break
+        self.deaths = []  # changes during which short ones may fail
+
+    def __enter__(self):
+        self.stack = contextlib.ExitStack()
+        self.crowd = self.stack.enter_context(Crowd(self.lab.client, VIPS, SOURCES))
+        self.load = self.stack.enter_context(
+            Load(self.lab.client, VIPS, SOURCES, workers=6, pause=0.002))
+        return self
+
+    def __exit__(self, *problem):
+        return self.stack.__exit__(*problem)
+
+    def unharmed(self):
+        broken = [f for f in self.crowd.broken() if f.number not in self.excused]
+        assert not broken, f"{len(broken)} are broken, such as {broken[:5]}"
+
+    def open(self, count):
+        """Some more long connections, each answered."""
+        self.crowd.open(count)
+        self.unharmed()
+
+    def excuse(self, flows):
+        self.excused |= {f.number for f in flows}
+
+    def change(self, what, weights, act, *, least=200, deadly=False):
+        """One change: its weights are followed, the long connections go on, and short ones have
+        time to show where new connections go."""
+        begun = time.monotonic()
+        act()
+        follow(self.lab, weights)
+        settled = time.monotonic()
+        counts = held(self.lab, self.crowd.living())
+        self.crowd.round()
+        self.unharmed()
+        pause(begun + self.gap - time.monotonic())
+        self.changes.append((what, weights, begun, settled, time.monotonic()))
+        if deadly:
+            self.deaths.append((begun, settled))
+        self.figure(f"{what}: of {counts.total()} connections {counts['entry']} are held by an "
+                    f"entry, {counts['origin']} by origin, {counts['hash']} by the hash")
+        assert min(counts["entry"], counts["origin"]) >= least, f"{what}: {counts}"
+
+    def judge(self):
+        """The end: nothing is broken, and the short connections went where they should."""
+        self.crowd.round()
+        self.unharmed()
+        self.stack.close()
+        self.figure(f"{len(self.crowd.flows)} long connections, {len(self.crowd.broken())} broken "
+                    f"of {len(self.excused)} that might; short ones: {self.load}")
+        failures = [r for r in self.load.failures
+                    if not any(r.start < settled and r.end > begun
+                               for begun, settled in self.deaths)]
+        assert not failures, "\n".join(map(self.when, failures[:5]))
+        for change in self.changes:
+            self.judge_shares(*change)
+
+    def when(self, request):
+        """A request beside the change that was the last to begin before it ended."""
+        what, _, begun, settled, _ = [c for c in self.changes if c[2] < request.end][-1]
+        return (f"{request.start - begun:+.3f} to {request.end - begun:+.3f} s from the begin of "
+                f"'{what}', settled after {settled - begun:.3f} s: {request.error}")
+
+    def judge_shares(self, what, weights, _, settled, ended):
+        answers = collections.Counter(r.answer for r in self.load.requests
+                                      if r.answer and settled < r.start < ended)
+        total, power = answers.total(), sum(weights.values())
+        assert total > 1000, f"{what}: only {total} short connections"
+        assert set(answers) == {f"web{n}" for n, w in weights.items() if w}, what
+        off = {n: answers[f"web{n}"] / total - w / power for n, w in weights.items()}
+        assert all(abs(d) < 0.03 for d in off.values()), f"{what}: {total}, off by {off}"
+
+
+@contextlib.contextmanager
+def failing_health(lab, web):
+    """Inside the block the balancer's checks of the web server are refused, and nothing else."""
+    rules = "".join(f"add rule inet sick input {'ip6' if ':' in address else 'ip'} saddr {address} "
+                    "tcp dport 80 reject with tcp reset\n" for address in lab.lb.addresses)
+    web.run("nft", "-f", "-", input="add table inet sick\nadd chain inet sick input "
+            "{ type filter hook input priority 0; }\n" + rules)
+    try:
+        yield
+    finally:
+        web.run("nft", "delete table inet sick")
+
+
+def wrongly_suspected(lab, stage, weights):
+    """The checks of web3 fail for a while though it serves. While they do its connections are
+    sent on to others, which reset those that talk; but nothing is forgotten: the silent ones are
+    web3's again when it is well."""
+    mine = stage.crowd.living("web3")
+    stage.crowd.quiet(mine[::2])
+    stage.excuse(mine[1::2])
+    with contextlib.ExitStack() as stack:
+        stage.change("web3's health endpoint fails", weights | {3: 0}, deadly=True,
+                     act=lambda: stack.enter_context(failing_health(lab, lab.web("web3"))))
+    stage.change("web3's health endpoint is back", weights, lambda: None)
+    stage.crowd.talk()
+    stage.unharmed()
+    stage.figure(f"of {len(mine)} connections of web3 the {len(mine[::2])} silent ones live; of "
+                 f"the others {sum(f.broken is not None for f in stage.crowd.flows)} were reset")
+
+
+def dead_and_revived(lab, stage, weights):
+    web3 = lab.web("web3")
+    stage.excuse(stage.crowd.living("web3"))
+    stage.change("web3 dies", weights | {3: 0}, deadly=True,
+                 act=lambda: web3.nginx.stop(signal.SIGKILL))
+    stage.change("web3 is started again", weights, web3.start_nginx)
+
+
+def test_two_thousand_connections(lab, figure):
+    """The whole story, with the default timeouts."""
+    begin(lab, gateway(PAIR), PAIR)
+    with Stage(lab, figure) as stage:
+        stage.open(900)
+        stage.change("web3 is added", THREE, lambda: reload(lab, gateway(THREE)), least=0)
+        stage.open(1100)
+        stage.change("web4 is added", FOUR, lambda: reload(lab, gateway(FOUR)))
+        stage.change("web1 gets a tenth of its weight", FOUR | {1: 10},
+                     lambda: command(lab, "weight", "web1", 10))
+        stage.open(100)
+        stage.change("web1 gets its weight back", FOUR,
+                     lambda: command(lab, "weight", "web1", "default"))
+        stage.change("web2 is drained", FOUR | {2: 0}, lambda: command(lab, "drain", "web2"))
+        assert not lab.lb.backends()["web2"]["drain"]["done"]
+        left = {n: w for n, w in FOUR.items() if n != 2}
+        stage.change("web2 is removed", left, lambda: reload(lab, gateway(left)))
+        assert lab.lb.backends()["web2"]["retired"] and len(stage.crowd.living("web2")) > 200
+        wrongly_suspected(lab, stage, left)
+        dead_and_revived(lab, stage, left)
+        stage.open(2000 - len(stage.crowd.living()))
+        for i in range(5):
+            weights = left | ({4: 200} if i % 2 else {1: 50})
+            stage.change(f"reload {i + 1} of 5, to {weights}", weights,
+                         lambda w=weights: reload(lab, gateway(w)))
+        stage.judge()
+
+
+def test_short_timeouts_and_long_intervals(lab, figure):
+    """Connections that talk outlive any number of their timeouts, and so does what holds them.
+    When they end, it ends."""
+    def file(weights):
+        return gateway(weights, timeouts=SHORT_TIMEOUTS)
+    begin(lab, file(PAIR), PAIR)
+    with Stage(lab, figure, gap=16) as stage:
+        stage.open(900)
+        stage.change("web3 is added", THREE, lambda: reload(lab, file(THREE)), least=0)
+        stage.open(1100)
+        stage.change("web4 is added", FOUR, lambda: reload(lab, file(FOUR)))
+        stage.change("web1 gets a tenth of its weight", FOUR | {1: 10},
+                     lambda: command(lab, "weight", "web1", 10))
+        stage.change("web2 is drained", FOUR | {1: 10, 2: 0},
+                     lambda: command(lab, "drain", "web2"))
+        left = {1: 10, 3: 100, 4: 100}
+        stage.change("web2 is removed", left,
+                     lambda: reload(lab, file({n: FOUR[n] for n in left})))
+        stage.judge()
+    ended = time.monotonic()
+
+    def forgotten():
+        services = [lab.lb.service(name) for name in SERVICES.values()]
+        return not any(s["remembering"] or s["entries"] or b["retired"]
+                       for s in services for b in s["backends"])
+    until(forgotten, 30, lambda: f"all is forgotten:\n{lab.lb.cli('status').stdout}")
+    figure(f"{time.monotonic() - ended:.1f} s after the last connection nothing is remembered, "
+           "and web2 is gone")
+
+
+@contextlib.contextmanager
+def echo_servers(lab):
+    servers = [web.popen(sys.executable, longlived.__file__, "serve", web.name, *VIPS, name="echo")
+               for web in lab.webs]
+    try:
+        for server in servers:
+            server.expect("ready")
+        yield
+    finally:
+        for server in servers:
+            server.stop()
+
+
+def echo(weights):
+    """A UDP service over both families."""
+    return config(*(service(name, vip, pool, port=longlived.UDP_PORT, protocol="udp")
+                  for (vip, name), pool in zip(UDP_SERVICES.items(), pools(weights))))
+
+
+def test_udp_flows_keep_their_backend(lab, figure):
+    """There is no handshake: every flow has an entry."""
+    begin(lab, echo(FOUR), FOUR, UDP_SERVICES)
+    with echo_servers(lab), Crowd(lab.client, VIPS, SOURCES, port=longlived.UDP_PORT,
+                                  udp=True) as crowd:
+        crowd.open(400)
+        for weight, weights in (10, FOUR | {1: 10}), (1000, FOUR | {1: 1000}), (0, FOUR | {1: 0}):
+            command(lab, "weight", "web1", weight, services=UDP_SERVICES)
+            follow(lab, weights, UDP_SERVICES)
+            counts = held(lab, crowd.living(), UDP_SERVICES, port=longlived.UDP_PORT,
+                          protocol=socket.IPPROTO_UDP)
+            crowd.round()
+            figure(f"web1 has weight {weight}: of {counts.total()} flows {counts['entry']} are "
+                   f"held by an entry against the ring, {len(crowd.broken())} are broken")
+            assert not crowd.broken() and counts["entry"] > 50
+            crowd.open(50)
+
+
+def test_a_connection_that_moves_to_another_cpu(lab, figure):
+    """One table for all CPUs: what one has stored, the others find."""
+    cpus = sorted(os.sched_getaffinity(0))[:2]
+    if len(cpus) < 2:
+        pytest.skip("there is one CPU")
+    begin(lab, gateway(PAIR), PAIR)
+    backends = [b["index"] for s in lab.lb.status()["services"] for b in s["backends"]]
+    with Crowd(lab.client, VIPS, SOURCES) as crowd, Pinned(lab.lb) as pinned:
+        def packets():
+            return [sum(column) for column in zip(*map(pinned.packets, backends))]
+
+        crowd.pin(cpus[0])
+        crowd.open(300)
+        reload(lab, gateway(THREE))
+        follow(lab, THREE)
+        crowd.open(300)
+        command(lab, "drain", "web3")
+        follow(lab, THREE | {3: 0})
+        for cpu in cpus[1], cpus[0], cpus[1]:
+            crowd.pin(cpu)
+            before = packets()
+            for _ in range(2):
+                crowd.round()
+            gone = [now - then for now, then in zip(packets(), before)]
+            counts = held(lab, crowd.living())
+            figure(f"client on CPU {cpu}: packets by CPU {gone}; {dict(counts)}, "
+                   f"{len(crowd.broken())} broken")
+            assert gone[cpu] > 0.5 * sum(gone) > 300
+            assert not crowd.broken() and min(counts["entry"], counts["origin"]) > 50
+
+
+def test_evenkeeld_is_killed_in_the_middle_of_a_drain(lab, figure):
+    begin(lab, gateway(PAIR), PAIR)
+    with Crowd(lab.client, VIPS, SOURCES) as crowd:
+        crowd.open(300)
+        reload(lab, gateway(THREE))
+        follow(lab, THREE)
+        crowd.open(300)
+        command(lab, "weight", "web1", 50)
+        command(lab, "drain", "web2")
+        follow(lab, {1: 50, 2: 0, 3: 100})
+        before, since = held(lab, crowd.living()), lab.lb.backends()["web2"]["drain"]["since"]
+        for number in signal.SIGKILL, signal.SIGQUIT, signal.SIGKILL:
+            lab.lb.daemon.stop(number)
+            crowd.open(50)
+            crowd.round()
+            lab.lb.start(lab.config)
+            follow(lab, {1: 50, 2: 0, 3: 100})
+            web2 = lab.lb.backends()["web2"]
+            assert web2["draining"] and not web2["drain"]["done"]
+            assert web2["drain"]["since"] == since
+            assert lab.lb.backends()["web1"]["weight"] == 50
+            crowd.round()
+        after = held(lab, crowd.living())
+        figure(f"before {dict(before)}, after three lives and 150 more {dict(after)}; "
+               f"{len(crowd.broken())} broken; web2 {web2['drain']}")
+        assert not crowd.broken() and min(before["entry"], before["origin"]) > 50
+        assert after["origin"] >= before["origin"] and after["entry"] >= before["entry"]
+        assert not {f.server for f in crowd.flows[600:]} & {"web2"}
+
+
+@pytest.mark.parametrize("tracking", ["just-enough", "full"])
+def test_a_drain_is_done_when_the_last_connection_has_ended(lab, tracking, figure):
+    """One connection that says something every two seconds holds it up, for as long as it
+    likes; then it is done, and only then."""
+    begin(lab, gateway(PAIR, tracking=tracking,
+                       timeouts="{established: 3s, embryonic: 3s, closing: 1s}"), PAIR)
+
+    def drains():
+        return [lab.lb.backends(name)["web2"]["drain"] for name in SERVICES.values()]
+
+    with Crowd(lab.client, [VIP4], CLIENT4, period=2.0) as crowd:
+        crowd.open(30)
+        mine = crowd.living("web2")
+        crowd.close([f for f in crowd.flows if f.server != "web2"] + mine[1:])
+        begun = time.monotonic()
+        command(lab, "drain", "web2")
+        # The other service's drain has nothing to wait for but its own memory: the yardstick.
+        until(lambda: drains()[1]["done"], 30, lambda: f"web6's drain is done: {drains()}")
+        alone = time.monotonic() - begun
+        pause(alone)
+        one = drains()[0]
+        figure(f"without a connection done after {alone:.1f} s; with one, after "
+               f"{time.monotonic() - begun:.1f} s: {one}")
+        assert not one["done"] and one["slots"] + one["entries"] > 0
+        assert not crowd.broken()
+        ended = time.monotonic()
+    until(lambda: drains()[0]["done"], 30, lambda: f"web's drain is done: {drains()}")
+    figure(f"done {time.monotonic() - ended:.1f} s after its end: {drains()[0]}")
