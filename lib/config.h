@@ -71,14 +71,15 @@ struct ek_config_service {
 };
 
 struct ek_config_limits {
-	unsigned int backends; /* size of the backend map, 2..EK_BACKENDS_MAX */
-	unsigned int flows;    /* entries of the connection table, a power of two */
+	unsigned int backends;	   /* size of the backend map, 2..EK_BACKENDS_MAX */
+	unsigned int flows;	   /* entries of the connection table, a power of two */
 	unsigned int flow_quota;   /* percent of them that one service may hold */
 	unsigned int remember_max; /* percent of a ring that may remember before an alarm */
 };
 
 struct ek_config {
 	char node[EK_NAME_MAX + 1];
+	char hash_key[108];  /* a file with the cluster's key; "" = the state directory's own */
 	char state_dir[108]; /* "" = the default, /var/lib/evenkeel */
 	struct ek_config_interface *interfaces;
 	size_t n_interfaces;

@@ -660,7 +660,8 @@ static void node_default(struct ek_parse *parse, const struct ek_row *row, const
 #define FILE_KEY(member) FIELD(ek_config, member)
 static const struct ek_row file_rows[] = {
 	{"node",       ek_value_name,      FILE_KEY(node),      .absent = node_default},
-	{"state-dir",  ek_value_directory, FILE_KEY(state_dir)},
+	{"state-dir",  ek_value_file,     FILE_KEY(state_dir)},
+	{"hash-key",   ek_value_file,     FILE_KEY(hash_key)},
 	{"interfaces", read_interfaces,    HERE,                REQUIRED, RANGE(1, EK_PORTS_MAX)},
 	{"limits",     read_limits,        FILE_KEY(limits)},
 	{"services",   read_services,      HERE,                REQUIRED,

@@ -94,7 +94,7 @@ EK_VALUE_READER(duration);
 EK_VALUE_READER(choice);
 EK_VALUE_READER(name);
 EK_VALUE_READER(interface);
-EK_VALUE_READER(directory); /* an absolute path */
+EK_VALUE_READER(file); /* an absolute path */
 EK_VALUE_READER(path);	    /* of a URL */
 EK_VALUE_READER(host);
 EK_VALUE_READER(regex);

@@ -319,15 +319,15 @@ void ek_value_interface(struct ek_parse *parse, const struct ek_row *row, const 
 	     "an interface name: at most 15 characters, no '/', ':' or blank");
 }
 
-static bool valid_directory(const char *text)
+static bool valid_file(const char *text)
 {
 	return *text == '/' && all(text, is_printable);
 }
 
-void ek_value_directory(struct ek_parse *parse, const struct ek_row *row, const yaml_node_t *value,
+void ek_value_file(struct ek_parse *parse, const struct ek_row *row, const yaml_node_t *value,
 			void *out)
 {
-	copy(parse, row, value, out, valid_directory,
+	copy(parse, row, value, out, valid_file,
 	     "an absolute path ('/...') of at most 107 bytes");
 }
 

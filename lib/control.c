@@ -65,6 +65,17 @@ json_t *ek_control_text(const char *text)
 	return string;
 }
 
+json_t *ek_control_time(time_t when)
+{
+	char text[32];
+	struct tm tm;
+
+	if (!when || !gmtime_r(&when, &tm))
+		return json_null();
+	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm);
+	return json_string(text);
+}
+
 static json_t *help(const struct ek_control_command *commands, size_t n)
 {
 	json_t *list = json_array();

@@ -19,6 +19,7 @@
 
 #include <jansson.h>
 #include <stddef.h>
+#include <time.h>
 #include "error.h"
 
 #define EK_CONTROL_LINE_MAX    (1u << 20)  /* bytes of a request, its newline not counted */
@@ -65,5 +66,7 @@ int ek_control_string(const json_t *request, const char *key, const char **value
 		      struct ek_error *error);
 /* And a JSON string of text from outside, which need not be UTF-8: then `?` stands for the rest. */
 json_t *ek_control_text(const char *text);
+/* A time as RFC 3339 has it, or null for one that has not come. */
+json_t *ek_control_time(time_t when);
 
 #endif

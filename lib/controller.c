@@ -404,6 +404,20 @@ static void begin_rates(struct ek_controller *c)
 		}
 }
 
+static const char *state_dir_of(const struct ek_controller *c)
+{
+	return c->options.state_dir	 ? c->options.state_dir
+	       : c->config->state_dir[0] ? c->config->state_dir
+					 : STATE_DIR;
+}
+
+static int load_key(const struct ek_controller *c, const struct ek_config *config,
+		    struct ek_hash_key *key, struct ek_error *error)
+{
+	return config->hash_key[0] ? ek_hashkey_read(config->hash_key, key, error)
+				   : ek_hashkey_load(state_dir_of(c), key, error);
+}
+
 static int open_data_plane(struct ek_controller *c, struct ek_error *error)
 {
 	struct ek_hash_key key;
@@ -411,13 +425,10 @@ static int open_data_plane(struct ek_controller *c, struct ek_error *error)
 					      .backends_limit = c->config->limits.backends,
 					      .flows_limit = c->config->limits.flows,
 					      .key = &key};
-	const char *state_dir = c->options.state_dir	  ? c->options.state_dir
-				: c->config->state_dir[0] ? c->config->state_dir
-							  : STATE_DIR;
-	int err = ek_hashkey_load(state_dir, &key, error);
+	int err = load_key(c, c->config, &key, error);
 
 	if (!err)
-		err = ek_overrides_load(&c->overrides, state_dir, error);
+		err = ek_overrides_load(&c->overrides, state_dir_of(c), error);
 	if (!err)
 		err = ek_datapath_open(&c->datapath, &options, error);
 	explicit_bzero(&key, sizeof(key));
@@ -549,15 +560,33 @@ static void summarize(const struct ek_errors *errors, const char *path, struct e
 		ek_error_set(out, "%s", first);
 }
 
+/* Another key would send every connection elsewhere. */
+static int check_key(const struct ek_controller *c, const struct ek_config *next,
+		     struct ek_error *error)
+{
+	struct ek_hash_key key;
+	int err = load_key(c, next, &key, error);
+
+	if (!err && memcmp(&key, ek_datapath_key(c->datapath), sizeof(key))) {
+		ek_error_set(error,
+			     "the hash key cannot change while the data plane runs; stop with "
+			     "SIGTERM and start again");
+		err = -EBUSY;
+	}
+	explicit_bzero(&key, sizeof(key));
+	return err;
+}
+
 static int check_fixed(const struct ek_controller *c, const struct ek_config *next,
 		       struct ek_error *error)
 {
-	if (next->limits.backends == c->config->limits.backends &&
-	    next->limits.flows == c->config->limits.flows)
-		return 0;
-	ek_error_set(error, "limits cannot change while the data plane runs; "
-			    "stop with SIGTERM and start again");
-	return -EBUSY;
+	if (next->limits.backends != c->config->limits.backends ||
+	    next->limits.flows != c->config->limits.flows) {
+		ek_error_set(error, "limits.backends and limits.flows cannot change while the data "
+				    "plane runs; stop with SIGTERM and start again");
+		return -EBUSY;
+	}
+	return check_key(c, next, error);
 }
 
 static struct ek_config *accept_config(const struct ek_controller *c, struct ek_config *next,

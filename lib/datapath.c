@@ -15,40 +15,13 @@
 #include <linux/magic.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
-#include <evenkeel/flow_table.h>
 #include "attach.h"
+#include "datapath_private.h"
 #include "balancer.skel.h"
-#include "datapath.h"
 #include "ip.h"
 #include "log.h"
-#include "ring.h"
-#include "service_table.h"
-#include "sweep.h"
 
-#define PIN_PATH   160
 #define BPFFS_ROOT "/sys/fs/bpf"
-
-struct ring_handle {
-	int fd;
-	struct ek_ring *ring; /* NULL: no such service */
-};
-
-struct ek_datapath {
-	char pin_dir[PIN_PATH];
-	uint32_t limit, cpus, buckets;
-	struct ek_clock clock;
-	struct ek_hash_key key;
-	bool adopted;
-	struct balancer *maps; /* a skeleton that holds the maps and no program */
-	struct ek_service_table *services;
-	struct ek_backend *backends;
-	struct ek_port *ports;
-	struct ek_flow_bucket *flows;
-	struct ek_flow_keys *flow_keys;
-	struct ring_handle rings[EK_SERVICES_MAX];
-	struct ek_service entries[EK_SERVICES_MAX]; /* as published, for the sweep */
-	struct ek_sweep sweep;
-};
 
 /* --- the environment ------------------------------------------------------------------------- */
 
@@ -269,90 +242,6 @@ static int open_maps(struct ek_datapath *dp, struct ek_error *error)
 	return 0;
 }
 
-/* --- rings ----------------------------------------------------------------------------------- */
-
-static void ring_path(const struct ek_datapath *dp, uint32_t id, char *out)
-{
-	snprintf(out, PIN_PATH + 16, "%s/ring-%u", dp->pin_dir, id);
-}
-
-static int ring_bind(struct ring_handle *handle, int fd)
-{
-	void *memory =
-		mmap(NULL, sizeof(struct ek_ring), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-
-	if (memory == MAP_FAILED)
-		return -errno;
-	handle->fd = fd;
-	handle->ring = memory;
-	return 0;
-}
-
-static void ring_close(struct ring_handle *handle)
-{
-	if (!handle->ring)
-		return;
-	munmap(handle->ring, sizeof(*handle->ring));
-	close(handle->fd);
-	*handle = (struct ring_handle){.fd = -1};
-}
-
-static int ring_create(struct ek_datapath *dp, uint32_t id)
-{
-	LIBBPF_OPTS(bpf_map_create_opts, opts, .map_flags = BPF_F_MMAPABLE);
-	char path[PIN_PATH + 16];
-	int fd, err;
-
-	ring_close(&dp->rings[id]); /* of a plan that was cut short */
-	ring_path(dp, id, path);
-	fd = bpf_map_create(BPF_MAP_TYPE_ARRAY, "ring", sizeof(uint32_t), sizeof(struct ek_ring), 1,
-			    &opts);
-	if (fd < 0)
-		return -errno;
-	unlink(path);
-	if (bpf_obj_pin(fd, path)) {
-		err = -errno;
-		close(fd);
-		return err;
-	}
-	err = ring_bind(&dp->rings[id], fd);
-	if (err)
-		close(fd);
-	return err;
-}
-
-static int ring_adopt(struct ek_datapath *dp, uint32_t id)
-{
-	char path[PIN_PATH + 16];
-	int fd, err;
-
-	ring_path(dp, id, path);
-	fd = bpf_obj_get(path);
-	if (fd < 0)
-		return -errno;
-	err = ring_bind(&dp->rings[id], fd);
-	if (err)
-		close(fd);
-	return err;
-}
-
-static void ring_remove(struct ek_datapath *dp, uint32_t id)
-{
-	char path[PIN_PATH + 16];
-
-	ek_sweep_service_set(&dp->sweep, id, NULL, NULL, EK_TRACKING_NONE);
-
-	bpf_map_delete_elem(bpf_map__fd(dp->maps->maps.rings), &id);
-	ring_path(dp, id, path);
-	unlink(path);
-	ring_close(&dp->rings[id]);
-}
-
-const struct ek_ring *ek_datapath_ring(const struct ek_datapath *dp, uint16_t id)
-{
-	return dp->rings[id].ring;
-}
-
 /* --- opening and closing --------------------------------------------------------------------- */
 
 int ek_datapath_open(struct ek_datapath **out, const struct ek_datapath_options *options,
@@ -397,7 +286,7 @@ void ek_datapath_close(struct ek_datapath *dp)
 	if (!dp)
 		return;
 	for (size_t i = 0; i < EK_SERVICES_MAX; i++)
-		ring_close(&dp->rings[i]);
+		ek_datapath_ring_close(&dp->rings[i]);
 	if (dp->services)
 		munmap(dp->services, sizeof(*dp->services));
 	if (dp->backends)
@@ -493,210 +382,6 @@ const struct ek_service_table *ek_datapath_services(const struct ek_datapath *dp
 bool ek_datapath_adopted(const struct ek_datapath *dp)
 {
 	return dp->adopted;
-}
-
-/* --- operations ------------------------------------------------------------------------------ */
-
-/* The next hop goes dark first when the row changes hands, and is published last. */
-static void write_row(struct ek_backend *row, const struct ek_backend *value)
-{
-	if (!ek_ip_equal(&row->address, &value->address) || row->service != value->service) {
-		__atomic_store_n(&row->nexthop, 0, __ATOMIC_RELEASE);
-		row->packets = row->bytes = row->unstored = 0;
-		row->address = value->address;
-		row->service = value->service;
-	}
-	row->csum = value->csum;
-	row->mtu = value->mtu;
-	row->forward = value->forward;
-	__atomic_store_n(&row->nexthop, value->nexthop, __ATOMIC_RELEASE);
-}
-
-static void set_backend(struct ek_datapath *dp, uint16_t index, const struct ek_backend *value)
-{
-	/* CPU 0 last: a snapshot reads its copy, and must not believe in rows half written. */
-	for (uint32_t cpu = dp->cpus; cpu-- > 0;)
-		write_row(&dp->backends[cpu * dp->limit + index], value);
-}
-
-static int set_ring(struct ek_datapath *dp, const struct ek_op *op)
-{
-	uint16_t *choices = malloc(EK_RING_SIZE * sizeof(*choices));
-	uint32_t id = op->id;
-	int err = choices ? 0 : -ENOMEM;
-
-	if (!err && op->fresh)
-		err = ring_create(dp, id);
-	if (!err)
-		err = ek_maglev_build(op->members.list, op->members.n, choices);
-	if (!err)
-		ek_ring_apply(dp->rings[id].ring, choices, op->tracking, ek_datapath_tick(dp),
-			      ek_sweep_changed(&dp->sweep, id));
-	if (!err && op->fresh &&
-	    bpf_map_update_elem(bpf_map__fd(dp->maps->maps.rings), &id, &dp->rings[id].fd, BPF_ANY))
-		err = -errno;
-	free(choices);
-	return err;
-}
-
-static struct ek_service vip_entry(const struct ek_service *service)
-{
-	return (struct ek_service){.vip = service->vip,
-				   .key = EK_SERVICE_KEY(0, 0, EK_SERVICE_VIP)};
-}
-
-static int publish(struct ek_datapath *dp, const struct ek_service *entry)
-{
-	const struct ek_service vip = vip_entry(entry);
-	int err = ek_service_table_put(dp->services, &dp->key, &vip);
-
-	return err ? err : ek_service_table_put(dp->services, &dp->key, entry);
-}
-
-static int set_service(struct ek_datapath *dp, const struct ek_op *op)
-{
-	struct ek_service *entry = &dp->entries[op->id];
-
-	*entry = op->entry;
-	entry->flags |= dp->sweep.services[op->id].over_quota ? EK_SERVICE_F_OVER_QUOTA : 0;
-	return publish(dp, entry)
-		       ?: ek_sweep_service_set(&dp->sweep, op->id, dp->rings[op->id].ring, entry,
-					       op->tracking);
-}
-
-void ek_datapath_limit_service(struct ek_datapath *dp, uint16_t id, bool over)
-{
-	struct ek_service *entry = &dp->entries[id];
-
-	if (dp->sweep.services[id].over_quota == over)
-		return;
-	dp->sweep.services[id].over_quota = over;
-	entry->flags ^= EK_SERVICE_F_OVER_QUOTA;
-	publish(dp, entry);
-}
-
-static bool vip_in_use(const struct ek_datapath *dp, const struct ek_ip *vip)
-{
-	for (size_t i = 0; i < EK_SERVICE_SLOTS; i++) {
-		const struct ek_service *s = &dp->services->slot[i];
-
-		if (EK_SERVICE_KEY_STATE(s->key) == EK_SERVICE_LIVE && ek_ip_equal(&s->vip, vip))
-			return true;
-	}
-	return false;
-}
-
-static void clear_service(struct ek_datapath *dp, const struct ek_service *entry)
-{
-	const struct ek_service vip = vip_entry(entry);
-
-	ek_service_table_remove(dp->services, &dp->key, &entry->vip, entry->key);
-	if (!vip_in_use(dp, &entry->vip))
-		ek_service_table_remove(dp->services, &dp->key, &vip.vip, vip.key);
-	ring_remove(dp, entry->id);
-}
-
-static void clear_backend(struct ek_datapath *dp, uint16_t index)
-{
-	const struct ek_backend empty = {0};
-
-	set_backend(dp, index, &empty);
-}
-
-static int apply_op(struct ek_datapath *dp, const struct ek_op *op)
-{
-	switch (op->kind) {
-	case EK_OP_BACKEND_SET:
-		set_backend(dp, op->index, &op->row);
-		return 0;
-	case EK_OP_RING_SET:
-		return set_ring(dp, op);
-	case EK_OP_SERVICE_SET:
-		return set_service(dp, op);
-	case EK_OP_SERVICE_CLEAR:
-		clear_service(dp, &op->entry);
-		return 0;
-	case EK_OP_BACKEND_CLEAR:
-		clear_backend(dp, op->index);
-		return 0;
-	}
-	return -EINVAL;
-}
-
-static void cut(struct ek_plan *plan, size_t n)
-{
-	for (size_t i = n; i < plan->n; i++)
-		if (plan->ops[i].kind == EK_OP_RING_SET)
-			free(plan->ops[i].members.list);
-	plan->n = n;
-}
-
-int ek_datapath_apply(struct ek_datapath *dp, struct ek_plan *plan, struct ek_error *error)
-{
-	for (size_t i = 0; i < plan->n; i++) {
-		int err = apply_op(dp, &plan->ops[i]);
-
-		if (!err)
-			continue;
-		if (err == -ENOSPC)
-			ek_error_set(error, "the service table has no room for service %u",
-				     plan->ops[i].id);
-		else
-			ek_error_set(error, "cannot write service %u to the data plane: %s",
-				     plan->ops[i].id, strerror(-err));
-		cut(plan, i);
-		return err;
-	}
-	return 0;
-}
-
-/* --- adoption --------------------------------------------------------------------------------- */
-
-/* Its tracking mode is written in its flags; being over its quota is found out anew. */
-static int adopt_service(struct ek_datapath *dp, const struct ek_service *s)
-{
-	struct ek_service *entry = &dp->entries[s->id];
-	enum ek_tracking tracking = s->flags & EK_SERVICE_F_TRACK_FULL	 ? EK_TRACKING_FULL
-				    : s->flags & EK_SERVICE_F_TRACK_NONE ? EK_TRACKING_NONE
-									 : EK_TRACKING_JUST_ENOUGH;
-	int err = ring_adopt(dp, s->id);
-
-	if (err)
-		return err;
-	*entry = *s;
-	entry->flags &= ~EK_SERVICE_F_OVER_QUOTA;
-	publish(dp, entry);
-	return ek_sweep_service_set(&dp->sweep, s->id, dp->rings[s->id].ring, entry, tracking);
-}
-
-int ek_datapath_snapshot(struct ek_datapath *dp, struct ek_state *state, struct ek_error *error)
-{
-	for (size_t i = 0; i < EK_SERVICE_SLOTS; i++) {
-		const struct ek_service *s = &dp->services->slot[i];
-		int err;
-
-		if (EK_SERVICE_KEY_STATE(s->key) != EK_SERVICE_LIVE)
-			continue;
-		err = s->id < EK_SERVICES_MAX ? adopt_service(dp, s) : -EINVAL;
-		if (err) {
-			ek_error_set(error,
-				     "%s: a service's ring cannot be adopted: %s; "
-				     "'evenkeeld --detach' removes what is there",
-				     dp->pin_dir, strerror(-err));
-			return err;
-		}
-		state->services[s->id].used = true;
-		state->services[s->id].entry = dp->entries[s->id];
-	}
-	for (uint32_t i = 1; i < dp->limit; i++) {
-		struct ek_backend row = dp->backends[i];
-
-		if (ek_ip_is_zero(&row.address))
-			continue;
-		row.packets = row.bytes = row.unstored = 0;
-		state->backends[i] = (struct ek_state_backend){.used = true, .row = row};
-	}
-	return 0;
 }
 
 /* --- ports ----------------------------------------------------------------------------------- */

@@ -151,6 +151,7 @@ static int select_remembering(const struct ek_explain_view *view, const struct e
 	ek_select(&c, &s, &around);
 	out->rule = rule_of(&c, &m, p->kind);
 	out->backend = c.backend;
+	out->named = out->rule == EK_RULE_ENTRY_DOWN ? c.entry_backend : ek_flow_backend(m.live);
 	out->stored = c.stored >= 0;
 	out->unstored = c.unstored;
 	return c.backend ? 0 : drop(out, c.drop);
@@ -165,7 +166,7 @@ static int select_backend(const struct ek_explain_view *view, const struct ek_ex
 		return drop(out, EK_DROP_NO_RING);
 	out->index = ek_ring_index(ek_hash_ring(view->key, &out->service, &p->source, out->hash));
 	out->slot = __atomic_load_n(&ring->slot[out->index], __ATOMIC_RELAXED);
-	out->unhit = (view->tick - ring->hit[out->index]) & EK_TICK_MASK;
+	out->unhit = ek_tick_age(ring->hit[out->index], view->tick);
 	out->backend = ek_slot_current(out->slot);
 	if (out->backend == EK_BACKEND_NONE)
 		return drop(out, EK_DROP_NO_BACKEND);

@@ -11,12 +11,15 @@
 #ifndef EVENKEEL_EXPLAIN_H
 #define EVENKEEL_EXPLAIN_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <evenkeel/select.h>
+#include "error.h"
 
-/* The data plane's tables; the functions answer as its look-ups do, with zeros for what is not. */
+/* The data plane's tables; the functions look up in them. A row that is not is EK_SERVICE_NONE's.
+ */
 struct ek_explain_view {
 	const struct ek_service_table *services;
 	const struct ek_hash_key *key;
@@ -92,13 +95,22 @@ struct ek_explanation {
 	size_t n_entries; /* of this flow, and not expired */
 	enum ek_explain_rule rule;
 	uint32_t backend;
-	bool stored;   /* it would get an entry */
-	bool unstored; /* it would, if there were room */
+	uint32_t named; /* by the entry, when its backend is down */
+	bool stored;	/* it would get an entry */
+	bool unstored;	/* it would, if there were room */
 	struct ek_explain_outer outer;
 };
 
 /* 0, or -EINVAL: source and destination are not of one family. */
 int ek_explain(const struct ek_explain_view *view, const struct ek_explain_packet *packet,
 	       struct ek_explanation *out);
+
+/*
+ * A handler of the control socket (control.h); `arg` is the struct ek_controller.
+ *
+ *     request   "target": a service's name or VIP[:PORT]; "client": ADDRESS[:PORT]; "packet":
+ *               "syn", "ack" or "rst", or absent for the first two
+ */
+json_t *ek_explain_command(void *arg, const json_t *request, struct ek_error *error);
 
 #endif

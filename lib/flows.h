@@ -49,7 +49,7 @@ uint32_t ek_flows_walk(const struct ek_flows_view *view, uint32_t bucket, ek_flo
  *               null after the last page
  */
 #define EK_FLOWS_PAGE_BUCKETS 16384u
-#define EK_FLOWS_PAGE_ROWS    1000u
+#define EK_FLOWS_PAGE_ROWS    500u
 json_t *ek_flows_command(void *arg, const json_t *request, struct ek_error *error);
 
 #endif

@@ -86,24 +86,10 @@ static int create_key(const char *path, struct ek_hash_key *key, struct ek_error
 	return err;
 }
 
-int ek_hashkey_load(const char *state_dir, struct ek_hash_key *key, struct ek_error *error)
+int ek_hashkey_read(const char *path, struct ek_hash_key *key, struct ek_error *error)
 {
-	char path[PATH_MAX];
-	int fd, err;
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW), err;
 
-	if (mkdir(state_dir, 0700) && errno != EEXIST) {
-		err = -errno;
-		ek_error_set(error, "%s: cannot be created: %s%s", state_dir, strerror(-err),
-			     advice(-err));
-		return err;
-	}
-	if (snprintf(path, sizeof(path), "%s/hash-key", state_dir) >= PATH_MAX - (int)sizeof(".new")) {
-		ek_error_set(error, "%.100s...: too long for a path", state_dir);
-		return -ENAMETOOLONG;
-	}
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	if (fd < 0 && errno == ENOENT)
-		return create_key(path, key, error);
 	if (fd < 0) {
 		err = -errno;
 		ek_error_set(error, "%s: %s%s", path, strerror(-err), advice(-err));
@@ -112,4 +98,24 @@ int ek_hashkey_load(const char *state_dir, struct ek_hash_key *key, struct ek_er
 	err = read_key(fd, path, key, error);
 	close(fd);
 	return err;
+}
+
+int ek_hashkey_load(const char *state_dir, struct ek_hash_key *key, struct ek_error *error)
+{
+	char path[PATH_MAX];
+	int err;
+
+	if (mkdir(state_dir, 0700) && errno != EEXIST) {
+		err = -errno;
+		ek_error_set(error, "%s: cannot be created: %s%s", state_dir, strerror(-err),
+			     advice(-err));
+		return err;
+	}
+	if (snprintf(path, sizeof(path), "%s/hash-key", state_dir) >=
+	    PATH_MAX - (int)sizeof(".new")) {
+		ek_error_set(error, "%.100s...: too long for a path", state_dir);
+		return -ENAMETOOLONG;
+	}
+	err = ek_hashkey_read(path, key, error);
+	return err == -ENOENT ? create_key(path, key, error) : err;
 }

@@ -20,5 +20,8 @@ struct ek_render {
 void ek_render_status(const struct ek_render *render, const json_t *status);
 /* Every reason, also those that nothing was dropped for. */
 void ek_render_drops(const struct ek_render *render, const json_t *drops);
+/* The pages of the answer put together: "flows" or "counts", "matched", "in_flux". */
+void ek_render_flows(const struct ek_render *render, const json_t *answer);
+void ek_render_explain(const struct ek_render *render, const json_t *answer);
 
 #endif

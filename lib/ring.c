@@ -32,7 +32,7 @@ bool ek_slot_may_forget(uint32_t slot, uint16_t hit, uint32_t now, uint32_t idle
 	if (busy)
 		return false;
 	return ek_slot_current(slot) == ek_slot_origin(slot) ||
-	       ((now - hit) & EK_TICK_MASK) > idle_timeout;
+	       ek_tick_age(hit, now) > idle_timeout;
 }
 
 uint32_t ek_slot_forget(uint32_t slot, enum ek_tracking tracking)

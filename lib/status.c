@@ -5,6 +5,8 @@
 #include <string.h>
 #include <unistd.h>
 #include "controller.h"
+#include "explain.h"
+#include "flows.h"
 #include "ip.h"
 #include "operate.h"
 #include "ring.h"
@@ -18,18 +20,6 @@ static const struct {
 	EK_DROP_REASONS(X)
 #undef X
 };
-
-/* RFC 3339, or null for a time that has not come. */
-static json_t *json_time(time_t when)
-{
-	char text[32];
-	struct tm tm;
-
-	if (!when || !gmtime_r(&when, &tm))
-		return json_null();
-	strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm);
-	return json_string(text);
-}
 
 static json_t *json_mac(const uint8_t *mac)
 {
@@ -70,7 +60,7 @@ static void add_health(json_t *out, const struct ek_check *check)
 
 	json_object_set_new(out, "health", json_string(ek_health_state_name(status->state)));
 	json_object_set_new(out, "why", ek_control_text(status->why));
-	json_object_set_new(out, "since", json_time(status->since));
+	json_object_set_new(out, "since", ek_control_time(status->since));
 	json_object_set_new(out, "checks", json_integer(status->results));
 }
 
@@ -259,7 +249,7 @@ static json_t *drops_json(const struct ek_controller *c)
 
 static json_t *reload_json(const struct ek_controller *c)
 {
-	return json_pack("{s:b, s:o, s:o}", "ok", c->reload.ok, "at", json_time(c->reload.at),
+	return json_pack("{s:b, s:o, s:o}", "ok", c->reload.ok, "at", ek_control_time(c->reload.at),
 			 "error",
 			 c->reload.ok ? json_null() : ek_control_text(c->reload.error.text));
 }
@@ -281,7 +271,7 @@ static json_t *status(void *arg, const json_t *request, struct ek_error *error)
 	return json_pack("{s:s, s:s, s:i, s:I, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "version",
 			 EK_VERSION, "node", c->config->node, "pid", (int)getpid(), "uptime",
 			 (json_int_t)(time(NULL) - c->started), "config", c->options.config_path,
-			 "loaded", json_time(c->loaded), "last_reload", reload_json(c),
+			 "loaded", ek_control_time(c->loaded), "last_reload", reload_json(c),
 			 "interfaces", interfaces_json(c), "services", services, "drops",
 			 drops_json(c), "table", table_json(c), "alarms", alarms_json(c));
 }
@@ -307,6 +297,8 @@ static json_t *reload(void *arg, const json_t *request, struct ek_error *error)
 static const struct ek_control_command commands[] = {
 	{"status", status, "node, interfaces, services, backends, drops"},
 	{"drops", drops, "every reason to drop a packet, with its count"},
+	{"flows", ek_flows_command, "the connection table, by pages"},
+	{"explain", ek_explain_command, "what becomes of a client's packets, and why"},
 	{"drain", ek_drain_command, "give a backend no new connections"},
 	{"undrain", ek_undrain_command, "give it new connections again"},
 	{"weight", ek_weight_command, "another weight than the file's"},

@@ -167,7 +167,7 @@ static void visit_ring(struct ek_sweep *sweep, uint16_t id, uint32_t now)
 			__atomic_store_n(&s->ring->slot[i], slot, __ATOMIC_RELAXED);
 			sweep->forgot++;
 		}
-		count_slot(sweep, &result, slot, (now - hit) & EK_TICK_MASK, s->tracking);
+		count_slot(sweep, &result, slot, ek_tick_age(hit, now), s->tracking);
 	}
 	sweep->results[id] = result;
 	s->entries = 0;

@@ -14,15 +14,17 @@
 
 #define EK_ABI_VERSION 1u
 
-#define EK_RING_SIZE	 65537u /* Maglev table size: prime, so that every skip visits every slot */
-#define EK_BACKENDS_MAX	 32767u /* 15 bits in a ring slot; index 0 is EK_BACKEND_NONE */
-#define EK_BACKEND_NONE	 0u
-#define EK_SERVICES_MAX	 1024u
-#define EK_SERVICE_SLOTS 8192u /* open-addressed: at most a quarter full (a service and its VIP) \
-				*/
-#define EK_SERVICE_PROBE 16u   /* consecutive slots a look-up may touch */
-#define EK_PORTS_MAX	 64u   /* attached interfaces */
-#define EK_OUTER_TTL	 64u   /* TTL or hop limit of outer headers */
+#define EK_RING_SIZE	65537u /* Maglev table size: prime, so that every skip visits every slot */
+#define EK_BACKENDS_MAX 32767u /* 15 bits in a ring slot; index 0 is EK_BACKEND_NONE */
+#define EK_BACKEND_NONE 0u
+#define EK_SERVICE_NONE 0xffffu /* of a row that is nobody's */
+#define EK_SERVICES_MAX 1024u
+#define EK_SERVICE_SLOTS                                                                       \
+	8192u		     /* open-addressed: at most a quarter full (a service and its VIP) \
+			      */
+#define EK_SERVICE_PROBE 16u /* consecutive slots a look-up may touch */
+#define EK_PORTS_MAX	 64u /* attached interfaces */
+#define EK_OUTER_TTL	 64u /* TTL or hop limit of outer headers */
 
 /*
  * An address of either family in the 16 bytes of an IPv6 address. IPv4 is held v4-mapped

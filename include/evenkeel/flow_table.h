@@ -16,7 +16,9 @@
  * evict or divert a connection in use.
  *
  * Time is in ticks of about a second (2^n jiffies, see ek_meta.tick_shift), 14 bits of it in an
- * entry: the controller's sweep removes what expired long before an age can wrap.
+ * entry: the controller's sweep removes what expired long before an age can wrap. Whoever reads
+ * may have looked at the clock before the writer did (a sweep that was preempted, by seconds): up
+ * to EK_TICK_SLACK ticks in the future count as now.
  */
 #ifndef EVENKEEL_FLOW_TABLE_H
 #define EVENKEEL_FLOW_TABLE_H
@@ -25,17 +27,19 @@
 
 #define EK_FLOW_WAYS	     8
 #define EK_FLOW_EMBRYO_GRACE 5u /* ticks for which the first SYN wins */
-#define EK_FLOW_REUSE_AFTER  2u /* ticks since a FIN or RST after which a SYN is a new connection \
-				 */
+/* Ticks since a FIN or RST after which a SYN is a new connection, and data shows it lives on. */
+#define EK_FLOW_REUSE_AFTER  2u
 #define EK_FLOW_ISN_WINDOW (1u << 20)
 
-#define EK_TICK_MASK 0x3fffu
+#define EK_TICK_MASK  0x3fffu
+#define EK_TICK_SLACK 64u
+#define EK_AGE_MAX    (EK_TICK_MASK - EK_TICK_SLACK)
 
 enum ek_flow_state {
 	EK_FLOW_EMPTY = 0,
 	EK_FLOW_EMBRYONIC = 1,	 /* a SYN was seen, and nothing within its sequence window yet */
 	EK_FLOW_ESTABLISHED = 2, /* also every flow without a handshake */
-	EK_FLOW_CLOSING = 3,	 /* the client sent FIN or RST; any later packet revives it */
+	EK_FLOW_CLOSING = 3,	 /* the client sent FIN or RST; a later packet revives it */
 	EK_FLOW_STATES
 };
 
@@ -66,6 +70,23 @@ struct ek_flow_keys {
 	struct ek_flow_key key[EK_FLOW_WAYS];
 };
 
+/*
+ * Bucket scans are arithmetic, without a branch per way: the verifier follows both sides of every
+ * branch, and eight of them with what hangs on each are more than it is willing to follow. The
+ * barrier keeps the compiler from turning the arithmetic back into branches.
+ */
+#define EK_OPAQUE(x) __asm__ volatile("" : "+r"(x))
+
+/* Ticks between two readings of the clock, of which 14 bits are known. */
+static __always_inline __u32 ek_tick_age(__u32 then, __u32 now)
+{
+	__u64 age = ((now - then + EK_TICK_SLACK) & EK_TICK_MASK) - (__u64)EK_TICK_SLACK;
+	__u64 past = (age >> 63) - 1;
+
+	EK_OPAQUE(past);
+	return age & past;
+}
+
 static __always_inline __u64 ek_flow_entry(__u64 hash, __u32 backend, enum ek_flow_state state,
 					   __u32 now)
 {
@@ -85,7 +106,7 @@ static __always_inline enum ek_flow_state ek_flow_state(__u64 entry)
 
 static __always_inline __u32 ek_flow_age(__u64 entry, __u32 now)
 {
-	return (now - (__u32)entry) & EK_TICK_MASK;
+	return ek_tick_age(entry, now);
 }
 
 /* The top half of the hash it was stored under: all that a ring index needs. */
@@ -118,13 +139,6 @@ static __always_inline int ek_flow_replace(__u64 *entry, __u64 old, __u64 new)
 {
 	return EK_FLOW_CAS(entry, old, new) == old;
 }
-
-/*
- * Bucket scans are arithmetic, without a branch per way: the verifier follows both sides of every
- * branch, and eight of them with what hangs on each are more than it is willing to follow. The
- * barrier keeps the compiler from turning the arithmetic back into branches.
- */
-#define EK_OPAQUE(x) __asm__ volatile("" : "+r"(x))
 
 /* 1 if x is zero, else 0. */
 static __always_inline __u64 ek_is_zero(__u64 x)

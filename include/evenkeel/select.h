@@ -21,6 +21,10 @@
  * sequence window promotes the one and retires the other. So a forged SYN with the addresses of
  * a live connection diverts nothing, whatever state that connection is in.
  *
+ * A FIN or RST only shortens the time-out of the entry, until a packet comes EK_FLOW_REUSE_AFTER or
+ * more later (a half-closed download, or the RST was forged). The last acknowledgement of a normal
+ * close comes sooner and changes nothing, or closed connections would be held for hours.
+ *
  * Full tracking stores a connection that it meets in mid-flow as an embryo too: the next segment
  * proves it, and a flood of forged ACKs holds nothing for longer than a flood of SYNs.
  *
@@ -84,15 +88,20 @@ struct ek_matches {
 	int live_way, embryo_way;
 };
 
-/* One of the two entries that a flow may have; one that expired is none. */
+/*
+ * One of the two entries that a flow may have. One that expired is removed here and now: it would
+ * hide a third, and a takeover, which renews all ages, would bring it back to life.
+ */
 static __always_inline void ek_select_classify(const struct ek_selection *s, struct ek_matches *m,
 					       __u32 way)
 {
-	__u64 entry = ek_flow_read(&s->bucket->entry[way & (EK_FLOW_WAYS - 1)]);
+	__u64 *at = &s->bucket->entry[way & (EK_FLOW_WAYS - 1)], entry = ek_flow_read(at);
 	enum ek_flow_state state = ek_flow_state(entry);
 
-	if (state == EK_FLOW_EMPTY || ek_flow_age(entry, s->now) > s->service->timeout[state])
+	if (ek_flow_age(entry, s->now) > s->service->timeout[state]) {
+		ek_flow_replace(at, entry, 0);
 		return;
+	}
 	if (state == EK_FLOW_EMBRYONIC) {
 		m->embryo = entry;
 		m->embryo_way = way;
@@ -203,15 +212,49 @@ static __always_inline int ek_select_completes(const struct ek_selection *s,
 	return key && s->sequence - key->isn - 1 < EK_FLOW_ISN_WINDOW;
 }
 
+/*
+ * The old connection of a reused port is over. A late packet of it may touch its entry on another
+ * CPU at this very moment; left in place it would stand beside the new one as its equal.
+ */
+static __always_inline void ek_select_retire(const struct ek_selection *s,
+					     const struct ek_matches *m)
+{
+	__u64 *at = &s->bucket->entry[m->live_way & (EK_FLOW_WAYS - 1)], touched;
+
+	if (!m->live || ek_flow_replace(at, m->live, 0))
+		return;
+	touched = ek_flow_read(at);
+	if (ek_flow_hash_high(touched ^ m->live) == 0)
+		ek_flow_replace(at, touched, 0);
+}
+
+/*
+ * In mid-flow, and full tracking wants an entry. One embryo is enough: like a SYN's it has its
+ * time before another may take its place.
+ */
+static __always_inline void ek_select_adopt(struct ek_choice *c, const struct ek_selection *s,
+					    const struct ek_matches *m)
+{
+	if (!m->embryo)
+		ek_select_store(c, c->backend, EK_FLOW_EMBRYONIC);
+	else if (ek_flow_age(m->embryo, s->now) >= EK_FLOW_EMBRYO_GRACE)
+		ek_select_write(c, c->backend, EK_FLOW_EMBRYONIC, m->embryo, m->embryo_way);
+}
+
+/* The acknowledgement that ends a normal close revives nothing; half-closed flows go on longer. */
+static __always_inline int ek_select_is_last_ack(const struct ek_selection *s, __u64 live)
+{
+	return s->kind == EK_PACKET_DATA && ek_flow_state(live) == EK_FLOW_CLOSING &&
+	       ek_flow_age(live, s->now) < EK_FLOW_REUSE_AFTER;
+}
+
 static __always_inline void ek_select_segment(struct ek_choice *c, const struct ek_selection *s,
 					      const struct ek_surroundings *e, struct ek_matches *m)
 {
 	int flags;
 
 	if (ek_select_completes(s, e, m)) {
-		if (m->live) /* its port was reused */
-			ek_flow_replace(&s->bucket->entry[m->live_way & (EK_FLOW_WAYS - 1)],
-					m->live, 0);
+		ek_select_retire(s, m);
 		m->live = m->embryo;
 		m->live_way = m->embryo_way;
 	}
@@ -219,12 +262,13 @@ static __always_inline void ek_select_segment(struct ek_choice *c, const struct 
 	if (flags < 0) {
 		ek_select_miss(c, s, e);
 		if (s->service->flags & EK_SERVICE_F_TRACK_FULL && c->origin_hit)
-			ek_select_store(c, c->backend, EK_FLOW_EMBRYONIC);
+			ek_select_adopt(c, s, m);
 		return;
 	}
-	ek_select_write(c, ek_flow_backend(m->live),
-			s->kind == EK_PACKET_END ? EK_FLOW_CLOSING : EK_FLOW_ESTABLISHED, m->live,
-			m->live_way);
+	if (!ek_select_is_last_ack(s, m->live))
+		ek_select_write(c, ek_flow_backend(m->live),
+				s->kind == EK_PACKET_END ? EK_FLOW_CLOSING : EK_FLOW_ESTABLISHED,
+				m->live, m->live_way);
 	if (flags & EK_NEXTHOP_ALIVE)
 		c->backend = ek_flow_backend(m->live);
 	else
@@ -236,11 +280,13 @@ static __always_inline void ek_select_syn(struct ek_choice *c, const struct ek_s
 					  const struct ek_matches *m)
 {
 	__u32 live = ek_flow_backend(m->live), embryo = ek_flow_backend(m->embryo);
+	int closing = ek_flow_state(m->live) == EK_FLOW_CLOSING;
 
 	if (m->live && ek_select_alive(e, live) &&
-	    (ek_flow_state(m->live) != EK_FLOW_CLOSING ||
-	     ek_flow_age(m->live, s->now) < EK_FLOW_REUSE_AFTER)) {
+	    (!closing || ek_flow_age(m->live, s->now) < EK_FLOW_REUSE_AFTER)) {
 		c->backend = live;
+		if (closing) /* its port is reused at once: the entry serves again */
+			ek_select_write(c, live, EK_FLOW_ESTABLISHED, m->live, m->live_way);
 		return;
 	}
 	if (m->embryo && ek_select_alive(e, embryo) &&
@@ -283,7 +329,7 @@ static __always_inline void ek_select_unstored(struct ek_choice *c, const struct
 static __always_inline int ek_select_commit(struct ek_choice *c, const struct ek_selection *s)
 {
 	__u64 entry = ek_flow_entry(s->hash, c->entry_backend, c->entry_state, s->now), ways;
-	int is_new = s->kind == EK_PACKET_SYN || c->entry_way == EK_WAY_ANY;
+	int is_new = c->entry_state == EK_FLOW_EMBRYONIC || c->entry_way == EK_WAY_ANY;
 
 	if (entry == c->entry_old)
 		return 1;

@@ -32,8 +32,8 @@ SYS_BPF = {"x86_64": 321, "aarch64": 280}[platform.machine()]
 
 class Held(collections.namedtuple("Held", "by backend")):
     """What keeps a connection with its backend (an index):
-    "hash": where new connections of its slot go, or would go for want of anything better,
-    "origin": its slot remembers, and nothing names this connection,
+    "hash": it is where new connections of its slot go;
+    "origin": its slot remembers who was there before;
     "entry": its own entry, without which it would go elsewhere."""
 
 
@@ -122,9 +122,25 @@ class Pinned:
         number = self.hash(flow, port, protocol)
         slot = self.ring(service)[(number >> 32) * RING_SIZE >> 32]
         current, origin = slot & INDEX, slot >> 15 & INDEX
-        entry = self.entry(number) if slot & LOOKUP else 0
-        if entry and (backend := entry >> 16 & INDEX) != origin:
+        if not slot & LOOKUP:
+            return Held("hash", current)
+        missed = origin if protocol == socket.IPPROTO_TCP else current
+        entry = self.entry(number)
+        if entry and (backend := entry >> 16 & INDEX) != missed:
             return Held("entry", backend)
-        if slot & LOOKUP and origin != current:
-            return Held("origin", origin)
-        return Held("hash", current)
+        return Held("hash" if missed == current else "origin", missed)
+
+
+def held(balancer, services, flows, *, port=80, protocol=socket.IPPROTO_TCP):
+    """How many connections are held by what; `services` are {address: name}. On the way each is
+    looked for where it is answered: there the maps must have it."""
+    status = {s["name"]: s for s in balancer.status()["services"]}
+    names = {vip: {b["index"]: b["name"] for b in status[name]["backends"]}
+             for vip, name in services.items()}
+    counts = collections.Counter()
+    with Pinned(balancer) as pinned:
+        for flow in flows:
+            by, backend = pinned.held(status[services[flow.target]]["id"], flow, port, protocol)
+            assert names[flow.target].get(backend) == flow.server, f"held by {by}: {flow}"
+            counts[by] += 1
+    return counts

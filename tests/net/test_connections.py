@@ -21,7 +21,7 @@ from gateway import config, gateway, pools, service
 from lab import CLIENT4, CLIENT6, VIP4, VIP6, until
 from load import Load
 from longlived import Crowd
-from pinned import RING_SIZE, Pinned
+from pinned import RING_SIZE, Pinned, held
 
 BACKENDS = 4
 VIPS, SOURCES = [VIP4, VIP6], CLIENT4 + CLIENT6
@@ -31,7 +31,6 @@ UDP_SERVICES = {VIP4: "echo", VIP6: "echo6"}
 PAIR = {1: 100, 2: 100}
 THREE = PAIR | {3: 100}
 FOUR = THREE | {4: 100}
-SHORT_TIMEOUTS = "{established: 5s, embryonic: 5s, closing: 5s}"
 
 
 def begin(lab, text, weights, services=SERVICES):
@@ -70,22 +69,6 @@ def pause(seconds):
     until(lambda: time.monotonic() > begun + seconds, seconds + 1, "time passes")
 
 
-def held(lab, flows, services=SERVICES, *, port=80, protocol=socket.IPPROTO_TCP):
-    """How many of these connections are held by what. That the maps hold each of them where it
-    is answered is checked on the way."""
-    status = {s["name"]: s for s in lab.lb.status()["services"]}
-    ids = {vip: status[name]["id"] for vip, name in services.items()}
-    names = {vip: {b["index"]: b["name"] for b in status[name]["backends"]}
-             for vip, name in services.items()}
-    counts = collections.Counter()
-    with Pinned(lab.lb) as pinned:
-        for flow in flows:
-            by, backend = pinned.held(ids[flow.target], flow, port, protocol)
-            assert names[flow.target].get(backend) == flow.server, f"{flow} is held {by}"
-            counts[by] += 1
-    return counts
-
-
 class Stage:
     """Long connections and a stream of short ones, and what changes under them."""
 
@@ -109,22 +92,19 @@ class Stage:
         broken = [f for f in self.crowd.broken() if f.number not in self.excused]
         assert not broken, f"{len(broken)} are broken, such as {broken[:5]}"
 
-    def open(self, count):
-        """Some more long connections, each answered."""
-        self.crowd.open(count)
-        self.unharmed()
-
     def excuse(self, flows):
         self.excused |= {f.number for f in flows}
 
-    def change(self, what, weights, act, *, least=200, deadly=False):
-        """One change: its weights are followed, the long connections go on, and short ones have
-        time to show where new connections go."""
+    def change(self, what, weights, act, *, least=200, opening=0, deadly=False):
+        """One change: its weights are followed, the long connections go on, so many more are
+        opened at once, and short ones have time to show where new connections go."""
         begun = time.monotonic()
         act()
         follow(self.lab, weights)
         settled = time.monotonic()
-        counts = held(self.lab, self.crowd.living())
+        counts = held(self.lab.lb, SERVICES, self.crowd.living())
+        if opening:
+            self.crowd.open(opening)
         self.crowd.round()
         self.unharmed()
         pause(begun + self.gap - time.monotonic())
@@ -179,41 +159,40 @@ def failing_health(lab, web):
 
 
 def wrongly_suspected(lab, stage, weights):
-    """The checks of web3 fail for a while though it serves. While they do its connections are
+    """The checks of web4 fail for a while though it serves. While they do its connections are
     sent on to others, which reset those that talk; but nothing is forgotten: the silent ones are
-    web3's again when it is well."""
-    mine = stage.crowd.living("web3")
+    web4's again when it is well."""
+    mine = stage.crowd.living("web4")
     stage.crowd.quiet(mine[::2])
     stage.excuse(mine[1::2])
     with contextlib.ExitStack() as stack:
-        stage.change("web3's health endpoint fails", weights | {3: 0}, deadly=True,
-                     act=lambda: stack.enter_context(failing_health(lab, lab.web("web3"))))
-    stage.change("web3's health endpoint is back", weights, lambda: None)
+        stage.change("web4's health endpoint fails", weights | {4: 0}, deadly=True,
+                     act=lambda: stack.enter_context(failing_health(lab, lab.web("web4"))))
+    stage.change("web4's health endpoint is back", weights, lambda: None)
     stage.crowd.talk()
     stage.unharmed()
-    stage.figure(f"of {len(mine)} connections of web3 the {len(mine[::2])} silent ones live; of "
+    stage.figure(f"of {len(mine)} connections of web4 the {len(mine[::2])} silent ones live; of "
                  f"the others {sum(f.broken is not None for f in stage.crowd.flows)} were reset")
 
 
 def dead_and_revived(lab, stage, weights):
-    web3 = lab.web("web3")
-    stage.excuse(stage.crowd.living("web3"))
-    stage.change("web3 dies", weights | {3: 0}, deadly=True,
-                 act=lambda: web3.nginx.stop(signal.SIGKILL))
-    stage.change("web3 is started again", weights, web3.start_nginx)
+    web4 = lab.web("web4")
+    stage.excuse(stage.crowd.living("web4"))
+    stage.change("web4 dies", weights | {4: 0}, deadly=True,
+                 act=lambda: web4.nginx.stop(signal.SIGKILL))
+    stage.change("web4 is started again", weights, web4.start_nginx)
 
 
 def test_two_thousand_connections(lab, figure):
     """The whole story, with the default timeouts."""
     begin(lab, gateway(PAIR), PAIR)
     with Stage(lab, figure) as stage:
-        stage.open(900)
-        stage.change("web3 is added", THREE, lambda: reload(lab, gateway(THREE)), least=0)
-        stage.open(1100)
+        stage.crowd.open(900)
+        stage.change("web3 is added", THREE, lambda: reload(lab, gateway(THREE)), least=0,
+                     opening=1100)
         stage.change("web4 is added", FOUR, lambda: reload(lab, gateway(FOUR)))
-        stage.change("web1 gets a tenth of its weight", FOUR | {1: 10},
-                     lambda: command(lab, "weight", "web1", 10))
-        stage.open(100)
+        stage.change("web1 gets a tenth of its weight", FOUR | {1: 10}, opening=200,
+                     act=lambda: command(lab, "weight", "web1", 10))
         stage.change("web1 gets its weight back", FOUR,
                      lambda: command(lab, "weight", "web1", "default"))
         stage.change("web2 is drained", FOUR | {2: 0}, lambda: command(lab, "drain", "web2"))
@@ -223,7 +202,7 @@ def test_two_thousand_connections(lab, figure):
         assert lab.lb.backends()["web2"]["retired"] and len(stage.crowd.living("web2")) > 200
         wrongly_suspected(lab, stage, left)
         dead_and_revived(lab, stage, left)
-        stage.open(2000 - len(stage.crowd.living()))
+        stage.crowd.open(2000 - len(stage.crowd.living()))
         for i in range(5):
             weights = left | ({4: 200} if i % 2 else {1: 50})
             stage.change(f"reload {i + 1} of 5, to {weights}", weights,
@@ -235,20 +214,22 @@ def test_short_timeouts_and_long_intervals(lab, figure):
     """Connections that talk outlive any number of their timeouts, and so does what holds them.
     When they end, it ends."""
     def file(weights):
-        return gateway(weights, timeouts=SHORT_TIMEOUTS)
-    begin(lab, file(PAIR), PAIR)
-    with Stage(lab, figure, gap=16) as stage:
-        stage.open(900)
-        stage.change("web3 is added", THREE, lambda: reload(lab, file(THREE)), least=0)
-        stage.open(1100)
-        stage.change("web4 is added", FOUR, lambda: reload(lab, file(FOUR)))
-        stage.change("web1 gets a tenth of its weight", FOUR | {1: 10},
+        return gateway(weights, timeouts="{established: 5s, embryonic: 5s, closing: 5s}")
+    begin(lab, file(THREE), THREE)
+    with Stage(lab, figure) as stage:
+        stage.crowd.open(900)
+        # What begins on web4 before it is drained has nothing but its entries afterwards.
+        stage.change("web4 is added", FOUR, lambda: reload(lab, file(FOUR)), least=0, opening=1100)
+        stage.change("web4 is drained", FOUR | {4: 0}, lambda: command(lab, "drain", "web4"),
+                     least=0)
+        stage.gap = 16
+        pause(stage.gap)
+        stage.change("web1 gets a tenth of its weight", {1: 10, 2: 100, 3: 100, 4: 0},
                      lambda: command(lab, "weight", "web1", 10))
-        stage.change("web2 is drained", FOUR | {1: 10, 2: 0},
+        stage.change("web2 is drained", {1: 10, 2: 0, 3: 100, 4: 0},
                      lambda: command(lab, "drain", "web2"))
-        left = {1: 10, 3: 100, 4: 100}
-        stage.change("web2 is removed", left,
-                     lambda: reload(lab, file({n: FOUR[n] for n in left})))
+        stage.change("web2 is removed", {1: 10, 3: 100, 4: 0},
+                     lambda: reload(lab, file({1: 100, 3: 100, 4: 100})))
         stage.judge()
     ended = time.monotonic()
 
@@ -289,7 +270,7 @@ def test_udp_flows_keep_their_backend(lab, figure):
         for weight, weights in (10, FOUR | {1: 10}), (1000, FOUR | {1: 1000}), (0, FOUR | {1: 0}):
             command(lab, "weight", "web1", weight, services=UDP_SERVICES)
             follow(lab, weights, UDP_SERVICES)
-            counts = held(lab, crowd.living(), UDP_SERVICES, port=longlived.UDP_PORT,
+            counts = held(lab.lb, UDP_SERVICES, crowd.living(), port=longlived.UDP_PORT,
                           protocol=socket.IPPROTO_UDP)
             crowd.round()
             figure(f"web1 has weight {weight}: of {counts.total()} flows {counts['entry']} are "
@@ -314,18 +295,19 @@ def test_a_connection_that_moves_to_another_cpu(lab, figure):
         reload(lab, gateway(THREE))
         follow(lab, THREE)
         crowd.open(300)
-        command(lab, "drain", "web3")
-        follow(lab, THREE | {3: 0})
+        command(lab, "weight", "web1", 10)
+        follow(lab, THREE | {1: 10})
         for cpu in cpus[1], cpus[0], cpus[1]:
             crowd.pin(cpu)
             before = packets()
             for _ in range(2):
                 crowd.round()
             gone = [now - then for now, then in zip(packets(), before)]
-            counts = held(lab, crowd.living())
+            counts = held(lab.lb, SERVICES, crowd.living())
             figure(f"client on CPU {cpu}: packets by CPU {gone}; {dict(counts)}, "
                    f"{len(crowd.broken())} broken")
-            assert gone[cpu] > 0.5 * sum(gone) > 300
+            # (The others' packets are acknowledgements, sent where the answer came in.)
+            assert gone[cpu] > 600
             assert not crowd.broken() and min(counts["entry"], counts["origin"]) > 50
 
 
@@ -339,7 +321,7 @@ def test_evenkeeld_is_killed_in_the_middle_of_a_drain(lab, figure):
         command(lab, "weight", "web1", 50)
         command(lab, "drain", "web2")
         follow(lab, {1: 50, 2: 0, 3: 100})
-        before, since = held(lab, crowd.living()), lab.lb.backends()["web2"]["drain"]["since"]
+        before, since = held(lab.lb, SERVICES, crowd.living()), lab.lb.backends()["web2"]["drain"]["since"]
         for number in signal.SIGKILL, signal.SIGQUIT, signal.SIGKILL:
             lab.lb.daemon.stop(number)
             crowd.open(50)
@@ -351,7 +333,7 @@ def test_evenkeeld_is_killed_in_the_middle_of_a_drain(lab, figure):
             assert web2["drain"]["since"] == since
             assert lab.lb.backends()["web1"]["weight"] == 50
             crowd.round()
-        after = held(lab, crowd.living())
+        after = held(lab.lb, SERVICES, crowd.living())
         figure(f"before {dict(before)}, after three lives and 150 more {dict(after)}; "
                f"{len(crowd.broken())} broken; web2 {web2['drain']}")
         assert not crowd.broken() and min(before["entry"], before["origin"]) > 50

@@ -14,18 +14,18 @@ static const struct row file_rows[] = {
 	{"a misspelt key", TOP "servces: []\n" SERVICES,
 	 "3:1: unknown key 'servces'; did you mean 'services'?\n"},
 	{"a key nothing like ours", TOP SERVICES "colour: blue\n",
-	 "4:1: unknown key 'colour', expected one of node, state-dir, interfaces, limits, "
+	 "4:1: unknown key 'colour', expected one of node, state-dir, hash-key, interfaces, limits, "
 	 "services\n"},
 	{"a short key is not corrected into another word", TOP SERVICES "no: 1\n",
-	 "4:1: unknown key 'no', expected one of node, state-dir, interfaces, limits, services\n"},
+	 "4:1: unknown key 'no', expected one of node, state-dir, hash-key, interfaces, limits, services\n"},
 	{"a very long key", TOP SERVICES X64 ": 1\n",
-	 "4:1: unknown key '" X44 "...', expected one of node, state-dir, interfaces, limits, "
+	 "4:1: unknown key '" X44 "...', expected one of node, state-dir, hash-key, interfaces, limits, "
 	 "services\n"},
 	{"a key with a control character", TOP SERVICES "\"a\\e[31m\": 1\n",
-	 "4:1: unknown key 'a?[31m', expected one of node, state-dir, interfaces, limits, "
+	 "4:1: unknown key 'a?[31m', expected one of node, state-dir, hash-key, interfaces, limits, "
 	 "services\n"},
 	{"an empty key", TOP SERVICES "\"\": 1\n",
-	 "4:1: unknown key '', expected one of node, state-dir, interfaces, limits, services\n"},
+	 "4:1: unknown key '', expected one of node, state-dir, hash-key, interfaces, limits, services\n"},
 	{"a list as a key", TOP SERVICES "? [a]\n: 1\n",
 	 "4:3: a list or mapping, expected a key\n"},
 	{"a key twice", TOP SERVICES "node: lb2\n",
@@ -57,6 +57,13 @@ static const struct row file_rows[] = {
 	{"state-dir: 108 bytes", TOP SERVICES "state-dir: /" X64 X44 "\n",
 	 "4:12: state-dir: '/xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx...' is too long, "
 	 "expected an absolute path ('/...') of at most 107 bytes\n"},
+	{"hash-key: relative", TOP SERVICES "hash-key: key\n",
+	 "4:11: hash-key: 'key' is not valid, expected an absolute path ('/...') of at most 107 "
+	 "bytes\n"},
+	{"limits: a quota of nothing, and more than everything",
+	 TOP SERVICES "limits: {flow-quota: 0, remember-max: 101}\n",
+	 "4:22: flow-quota: '0' is too small, expected a number from 1 to 100\n"
+	 "4:39: remember-max: '101' is too large, expected a number from 1 to 100\n"},
 	{"limits: a list", TOP SERVICES "limits: [1]\n",
 	 "4:9: limits: a list, expected a mapping (key: value)\n"},
 	{"limits: too small", TOP SERVICES "limits: {backends: 1, flows: 4096}\n",
@@ -138,6 +145,10 @@ static const struct row service_rows[] = {
 	{"method: planned", WEB "    method: priority\n",
 	 "8:13: method: 'priority' is not supported yet by this version, expected maglev or "
 	 "source-hash\n"},
+	{"tracking: no handshake to tell new flows by",
+	 WEB "    protocol: udp\n    tracking: just-enough\n",
+	 "9:15: tracking: 'just-enough' cannot keep its promise for udp, which has no handshake, "
+	 "expected full or none\n"},
 	{"tracking: unknown", WEB "    tracking: some\n",
 	 "8:15: tracking: 'some' is unknown, expected just-enough, full or none\n"},
 	{"hash prefixes: without source-hash", WEB "    hash-prefix4: 24\n    hash-prefix6: 64\n",

@@ -1,17 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* What an operator sees, whole: each row is an answer and the text it becomes. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <cmocka.h>
-#include "render.h"
-
-#define NOW 1795348992 /* 2026-11-22T12:03:12Z */
-
-typedef void (*renderer)(const struct ek_render *render, const json_t *result);
+#include "render_fixture.h"
 
 #define NODE                                                    \
 	"'version':'0.1','node':'lb1','pid':4242,'uptime':192," \
@@ -33,13 +22,7 @@ typedef void (*renderer)(const struct ek_render *render, const json_t *result);
 	"'since':'2026-11-20T09:00:00Z','nexthop':'unresolved','nexthop_detail':'no route',"    \
 	"'share':0.6667,'packets_per_second':0.5,'bits_per_second':312}"
 
-static const struct {
-	const char *description;
-	renderer render;
-	bool color;
-	const char *answer; /* with ' for " */
-	const char *text;
-} rows[] = {
+static const struct render_row rows[] = {
 	{"a node with nothing to do", ek_render_status, false, "{" NODE "}", NODE_TEXT},
 	{"everything at once", ek_render_status, false,
 	 "{" NODE
@@ -163,46 +146,10 @@ static const struct {
 	{"no drops", ek_render_drops, false, "{}", ""},
 };
 
-static json_t *parse(const char *quoted)
-{
-	char *text = strdup(quoted);
-	json_error_t error;
-	json_t *json;
-
-	for (char *c = text; *c; c++)
-		if (*c == '\'')
-			*c = '"';
-	json = json_loads(text, 0, &error);
-	if (!json)
-		fail_msg("%s in %s", error.text, text);
-	free(text);
-	return json;
-}
-
-static char *rendered(renderer render, bool color, const json_t *answer)
-{
-	char *text = NULL;
-	size_t length;
-	struct ek_render how = {.out = open_memstream(&text, &length), .color = color, .now = NOW};
-
-	render(&how, answer);
-	fclose(how.out);
-	return text;
-}
-
 static void test_rows(void **state)
 {
 	(void)state;
-	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
-		json_t *answer = parse(rows[i].answer);
-		char *text = rendered(rows[i].render, rows[i].color, answer);
-
-		if (strcmp(text, rows[i].text))
-			fail_msg("%s:\n%s\ninstead of\n%s", rows[i].description, text,
-				 rows[i].text);
-		free(text);
-		json_decref(answer);
-	}
+	check_rows(rows, sizeof(rows) / sizeof(*rows));
 }
 
 static const struct {

@@ -59,10 +59,11 @@ struct sim {
 	uint32_t mirrored[SIM_SLOTS_MAX]; /* what the follower was last told */
 	bool up[SIM_LIMIT];		  /* what the checks believe */
 	uint8_t weight[SIM_LIMIT];	  /* 0 to 4 quarters */
-	uint64_t changes;		  /* of the ring, of health, of ownership */
+	uint64_t changes, takeovers;	  /* changes: of the ring, of health, of ownership */
 	__u64 hash;			  /* of the packet under way */
 	void (*interloper)(void);	  /* runs once before some compare-and-swap */
 	uint32_t interloper_after;	  /* how many of them to let pass */
+	bool sweeping;
 	uint64_t packets, by_entry, by_origin, unstored, lost;
 };
 
@@ -159,6 +160,7 @@ static void sim_takeover(void)
 	if (!sim.profile.pair)
 		return;
 	sim.changes++;
+	sim.takeovers++;
 	sim.owner = !sim.owner;
 	for (uint32_t i = 0; SIM_TAKEOVER_RENEWS && i < sim.profile.slots; i++)
 		node->ring.hit[sim.slot_at[i]] = sim.now & EK_TICK_MASK;
@@ -288,6 +290,7 @@ static bool sim_sweep_step(uint32_t buckets, uint32_t lag)
 {
 	bool done;
 
+	sim.sweeping = true;
 	for (int n = 0; n < 2; n++) {
 		struct sim_node *node = &sim.node[n];
 
@@ -301,6 +304,7 @@ static bool sim_sweep_step(uint32_t buckets, uint32_t lag)
 	for (uint32_t b = 0; b < sim.profile.buckets; b++)
 		sim_mirror_bucket(b);
 	sim_mirror_ring();
+	sim.sweeping = false;
 	return done;
 }
 
