@@ -34,14 +34,15 @@ struct {
 
 /*
  * One ring per service, by ek_service.id. Writer: controller (slots through mmap; the outer map
- * only when a service comes or goes). Reader: every packet of the service.
+ * only when a service comes or goes). Reader: every packet of the service. Sizes and no types:
+ * Linux 6.1 refuses, with EINVAL, to put a ring that was made without BTF where the template has it.
  */
 struct ring_map {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
 	__uint(map_flags, BPF_F_MMAPABLE);
 	__uint(max_entries, 1);
-	__type(key, __u32);
-	__type(value, struct ek_ring);
+	__uint(key_size, sizeof(__u32));
+	__uint(value_size, sizeof(struct ek_ring));
 } ring_template SEC(".maps");
 
 struct {

@@ -246,14 +246,26 @@ static struct ek_service service_entry(const struct ek_config_service *c, uint16
 	return entry;
 }
 
-static int plan_rows(struct planning *p, const struct ek_intent_service *s)
+static bool is_loss(const struct ek_state_backend *old, const struct ek_backend *row)
+{
+	unsigned int was = EK_NEXTHOP_FLAGS(old->row.nexthop), is = EK_NEXTHOP_FLAGS(row->nexthop);
+
+	return old->used && was & ~is & EK_NEXTHOP_USABLE;
+}
+
+/*
+ * A backend that can be used is told before the ring that names it, one that no longer can be
+ * after the ring that had named it: in between no packet is dropped for want of either.
+ */
+static int plan_rows(struct planning *p, const struct ek_intent_service *s, bool losses)
 {
 	for (size_t i = 0; i < s->n_backends; i++) {
 		struct ek_backend row = ek_plan_row(s->config, s->id, &s->backends[i]);
 		const struct ek_state_backend *old = &p->state->backends[s->backends[i].index];
 		struct ek_op *op;
 
-		if (old->used && !memcmp(&old->row, &row, sizeof(row)))
+		if (is_loss(old, &row) != losses ||
+		    (old->used && !memcmp(&old->row, &row, sizeof(row))))
 			continue;
 		op = push(p->plan, EK_OP_BACKEND_SET);
 		if (!op)
@@ -357,9 +369,11 @@ static int plan_all(struct planning *p)
 	for (size_t i = 0; i < p->intent->n_services && !err; i++) {
 		const struct ek_intent_service *s = &p->intent->services[i];
 
-		err = plan_rows(p, s);
+		err = plan_rows(p, s, false);
 		if (!err)
 			err = plan_ring(p, s);
+		if (!err)
+			err = plan_rows(p, s, true);
 		if (!err)
 			err = plan_service(p, s);
 	}

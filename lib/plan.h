@@ -5,8 +5,9 @@
  *     struct ek_state   what the maps hold, services by id and backends by index
  *     struct ek_intent  what configuration, health and next hops ask for
  *     struct ek_plan    operations that lead from one to the other, in a safe order: backends
- *                       before the rings that name them, rings before the services that use
- *                       them; what nobody names any more goes last
+ *                       before the rings that name them, backends that fail after the rings
+ *                       that leave them, rings before the services that use them; what nobody
+ *                       names any more goes last
  *
  * A backend that left the file stays in the intent with weight 0 until no ring and no connection
  * names it: who decides that is the controller. Rows are handed out in rotation, so that an index

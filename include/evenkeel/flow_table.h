@@ -148,14 +148,20 @@ static __always_inline __u64 ek_is_zero(__u64 x)
 	return x >> 63;
 }
 
-/* The number of the lowest bit set in `ways`, 1 to 255. */
+/*
+ * The number of the lowest bit set in `ways`, 1 to 255. Linux 6.1 knows no bounds of what was OR-ed
+ * ("math between map_value pointer and register with unbounded min value"), and clang would drop
+ * the mask that gives it some.
+ */
 static __always_inline __u32 ek_flow_first(__u64 ways)
 {
-	__u64 low = ways & -ways;
+	__u64 low = ways & -ways, way;
 
 	EK_OPAQUE(low);
-	return (((low & 0xaa) + 0xff) >> 8) | (((low & 0xcc) + 0xff) >> 8) << 1 |
-	       (((low & 0xf0) + 0xff) >> 8) << 2;
+	way = (((low & 0xaa) + 0xff) >> 8) | (((low & 0xcc) + 0xff) >> 8) << 1 |
+	      (((low & 0xf0) + 0xff) >> 8) << 2;
+	EK_OPAQUE(way);
+	return way & (EK_FLOW_WAYS - 1);
 }
 
 /* One bit for each way that holds this fingerprint. */

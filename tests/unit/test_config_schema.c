@@ -62,8 +62,8 @@ static const struct row file_rows[] = {
 	 "bytes\n"},
 	{"limits: a quota of nothing, and more than everything",
 	 TOP SERVICES "limits: {flow-quota: 0, remember-max: 101}\n",
-	 "4:22: flow-quota: '0' is too small, expected a number from 1 to 100\n"
-	 "4:39: remember-max: '101' is too large, expected a number from 1 to 100\n"},
+	 "4:22: flow-quota: '0' is out of range, expected a number from 1 to 100\n"
+	 "4:39: remember-max: '101' is out of range, expected a number from 1 to 100\n"},
 	{"limits: a list", TOP SERVICES "limits: [1]\n",
 	 "4:9: limits: a list, expected a mapping (key: value)\n"},
 	{"limits: too small", TOP SERVICES "limits: {backends: 1, flows: 4096}\n",

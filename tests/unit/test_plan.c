@@ -193,7 +193,7 @@ static const struct {
 	 "+2 new1(2) svc1 -svc0 -1"},
 	{"an id is free again in the next plan", "A:a|C:a", "C:a B:b", "+3 new0(3) svc0"},
 	{"many at once", "A:ab C:c", "A':a2c C:c!d B:a",
-	 "+4 ring0(1*2,4) svc0 +3 +5 ring1(3,5) +6 new2(6) svc2 -2"},
+	 "+4 ring0(1*2,4) svc0 +5 ring1(3,5) +3 +6 new2(6) svc2 -2"},
 
 	{"a freed row rests", "A:ab|A:a", "A:ac", "+3 ring0(1,3)"},
 	{"after the last row the first free one", "A:abcdefgh C:abcdefg|A:abcdefgh C:acdefg",
@@ -407,7 +407,7 @@ static const struct {
 } restarts[] = {
 	{"the ring is not known, and is set", "A:ab", "A:ab", "ring0(1,2)"},
 	{"all down: it stays, whatever it is", "A:ab", "A:a0b0", ""},
-	{"everything at once", "A:ab C:c", "A:a!c", "+1 +4 ring0(1,4) -svc1 -2 -3"},
+	{"everything at once", "A:ab C:c", "A:a!c", "+4 ring0(1,4) +1 -svc1 -2 -3"},
 };
 
 static void test_restarts(void **unused)

@@ -153,6 +153,21 @@ static void sim_sweep_start(struct sim_node *node)
 		abort();
 }
 
+/* All ages start from now; a closing entry's from where the next packet shows that it lives on. */
+static void sim_renew(struct sim_node *node)
+{
+	for (uint32_t i = 0; i < sim.profile.slots; i++)
+		node->ring.hit[sim.slot_at[i]] = sim.now & EK_TICK_MASK;
+	for (uint32_t i = 0; i < sim.profile.buckets * EK_FLOW_WAYS; i++) {
+		__u64 *entry = &node->flows[i / EK_FLOW_WAYS].entry[i % EK_FLOW_WAYS];
+		bool closing = ek_flow_state(*entry) == EK_FLOW_CLOSING;
+		uint32_t seen = sim.now - (closing ? EK_FLOW_REUSE_AFTER : 0);
+
+		if (*entry)
+			*entry = (*entry & ~(__u64)EK_TICK_MASK) | (seen & EK_TICK_MASK);
+	}
+}
+
 static void sim_takeover(void)
 {
 	struct sim_node *node = &sim.node[!sim.owner];
@@ -162,14 +177,8 @@ static void sim_takeover(void)
 	sim.changes++;
 	sim.takeovers++;
 	sim.owner = !sim.owner;
-	for (uint32_t i = 0; SIM_TAKEOVER_RENEWS && i < sim.profile.slots; i++)
-		node->ring.hit[sim.slot_at[i]] = sim.now & EK_TICK_MASK;
-	for (uint32_t i = 0; SIM_TAKEOVER_RENEWS && i < sim.profile.buckets * EK_FLOW_WAYS; i++) {
-		__u64 *entry = &node->flows[i / EK_FLOW_WAYS].entry[i % EK_FLOW_WAYS];
-
-		if (*entry)
-			*entry = (*entry & ~(__u64)EK_TICK_MASK) | (sim.now & EK_TICK_MASK);
-	}
+	if (SIM_TAKEOVER_RENEWS)
+		sim_renew(node);
 	sim_sweep_start(node);
 	for (uint32_t i = 0; i < sim.profile.buckets; i++)
 		sim_mirror_bucket(i);
