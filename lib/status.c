@@ -133,6 +133,7 @@ static void add_totals(json_t *out, const struct ek_controller *c,
 
 		sum.packets += one.packets;
 		sum.bytes += one.bytes;
+		sum.unstored += one.unstored;
 		packets += b->packets_per_second;
 		bytes += b->bytes_per_second;
 		up |= ek_controller_eligible(c, s, &s->members[i]);
@@ -140,6 +141,7 @@ static void add_totals(json_t *out, const struct ek_controller *c,
 	json_object_set_new(out, "state", json_string(up ? "up" : "down"));
 	json_object_set_new(out, "packets", json_integer(sum.packets));
 	json_object_set_new(out, "bytes", json_integer(sum.bytes));
+	json_object_set_new(out, "unstored", json_integer(sum.unstored));
 	json_object_set_new(out, "packets_per_second", json_real(packets));
 	json_object_set_new(out, "bits_per_second", json_real(bytes * 8));
 }

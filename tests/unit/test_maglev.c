@@ -65,10 +65,14 @@ static void reference(const struct ek_maglev_member *members, size_t n, uint16_t
 
 	for (size_t i = 0; i < n; i++) {
 		uint64_t offset = reference_hash(&members[i], 1) % M;
-		uint64_t skip = reference_hash(&members[i], 2) % (M - 1) + 1;
+		uint64_t scale = reference_hash(&members[i], 2) % (M - 1) + 1;
+		uint64_t start = reference_hash(&members[i], 3) % M;
 
-		for (uint64_t j = 0; j < M; j++)
-			permutation[i][j] = (offset + j * skip) % M;
+		for (uint64_t j = 0; j < M; j++) {
+			uint64_t x = (start + j) % M, cube = x * x * x % M;
+
+			permutation[i][j] = (offset + scale * cube) % M;
+		}
 		order[i] = i;
 		if (members[i].weight > heaviest)
 			heaviest = members[i].weight;
@@ -194,7 +198,7 @@ static void test_table_is_for_ever(void **state)
 	build(list, 5, after);
 	for (size_t j = 0; j < M; j++)
 		digest = (digest ^ after[j]) * 0x100000001b3ull;
-	if (digest != 0x34d7120a2a52a9fbull)
+	if (digest != 0x5f8b4e43559c879dull)
 		fail_msg("digest %#llx: nodes of two releases would disagree",
 			 (unsigned long long)digest);
 }
@@ -328,10 +332,7 @@ static size_t slots_moved_by(struct ek_maglev_member *list, size_t n, size_t gon
 	return changed;
 }
 
-/*
- * To add or remove one of n moves its own 1/n of the slots, and besides at most 1 % of all. That
- * is Maglev's mean: one pair of like permutations in a few thousand costs up to 1.5 %.
- */
+/* To add or remove one of n moves its own 1/n of the slots, and besides less than 1 % of all. */
 static void test_disruption(void **state)
 {
 	static struct ek_maglev_member list[MEMBERS_MAX];
@@ -339,19 +340,15 @@ static void test_disruption(void **state)
 	(void)state;
 	for (size_t n = 2; n <= 200; n++) {
 		const size_t gone[3] = {0, n / 2, n - 1};
-		size_t sum = 0;
 
 		for (size_t i = 0; i < 3; i++) {
 			size_t changed;
 
 			make_members(list, n, NULL);
 			changed = slots_moved_by(list, n, gone[i]);
-			if (changed > M / n + 1 + M * 3 / 200)
+			if (changed > M / n + 1 + M / 100)
 				fail_msg("number %zu of %zu moves %zu slots", gone[i], n, changed);
-			sum += changed;
 		}
-		if (sum / 3 > M / n + 1 + M / 100)
-			fail_msg("one of %zu moves %zu slots in the mean", n, sum / 3);
 	}
 }
 
