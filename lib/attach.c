@@ -11,6 +11,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <xdp/libxdp.h>
+#include <xdp/prog_dispatcher.h>
 #include "attach.h"
 #include "balancer.skel.h"
 #include "log.h"
@@ -26,21 +27,53 @@ static bool is_ours(const struct xdp_program *program)
 	return name && !strcmp(name, OUR_PROGRAM);
 }
 
-static struct xdp_program *find_in_dispatcher(struct xdp_multiprog *mp, uint32_t but_not_id)
+/* NULL: nothing is attached there, or not by way of a dispatcher. */
+static struct xdp_multiprog *dispatcher_on(int ifindex)
+{
+	struct xdp_multiprog *mp = xdp_multiprog__get_from_ifindex(ifindex);
+
+	if (libxdp_get_error(mp))
+		return NULL;
+	if (!xdp_multiprog__is_legacy(mp))
+		return mp;
+	xdp_multiprog__close(mp);
+	return NULL;
+}
+
+/* Our programs in a dispatcher, but for the one with this id. */
+static size_t list_ours(const struct xdp_multiprog *mp, uint32_t but_not_id,
+			struct xdp_program *list[MAX_DISPATCHER_ACTIONS])
 {
 	struct xdp_program *p = NULL;
+	size_t n = 0;
 
-	while ((p = xdp_multiprog__next_prog(p, mp)))
+	while (n < MAX_DISPATCHER_ACTIONS && (p = xdp_multiprog__next_prog(p, mp)))
 		if (is_ours(p) && xdp_program__id(p) != but_not_id)
-			return p;
-	return NULL;
+			list[n++] = p;
+	return n;
+}
+
+/*
+ * Takes them out, all in one step. There may be several: a controller can die between attaching a
+ * new one and detaching the old. Returns how many there were.
+ */
+static size_t detach_ours(const struct xdp_multiprog *mp, int ifindex, uint32_t but_not_id)
+{
+	struct xdp_program *list[MAX_DISPATCHER_ACTIONS];
+	size_t n = list_ours(mp, but_not_id, list);
+
+	if (n)
+		xdp_program__detach_multi(list, n, ifindex, xdp_multiprog__attach_mode(mp), 0);
+	return n;
 }
 
 static int explain_load(const struct ek_attachment *a, int err, struct ek_error *error)
 {
 	if (err == -EPERM || err == -EACCES)
-		ek_error_set(error, "%s: the kernel refuses the XDP program: %s; run as root, or with "
-			     "CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON", a->interface, strerror(-err));
+		ek_error_set(error,
+			     "%s: the kernel refuses the XDP program: %s; run as root, or with "
+			     "CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON",
+			     a->interface, strerror(-err));
 	else
 		ek_error_set(error, "%s: cannot load the XDP program: %s", a->interface,
 			     strerror(-err));
@@ -50,15 +83,18 @@ static int explain_load(const struct ek_attachment *a, int err, struct ek_error 
 static int explain_attach(const struct ek_attachment *a, int err, struct ek_error *error)
 {
 	if (err == -EBUSY || err == -EEXIST)
-		ek_error_set(error, "%s: another XDP program is attached; see 'ip link show dev %s', "
+		ek_error_set(error,
+			     "%s: another XDP program is attached; see 'ip link show dev %s', "
 			     "remove it with 'ip link set dev %s xdp off'",
 			     a->interface, a->interface, a->interface);
 	else if (err == -EPERM)
 		ek_error_set(error, "%s: attaching XDP programs needs CAP_NET_ADMIN; run as root",
 			     a->interface);
 	else if (err == -EOPNOTSUPP || err == -EINVAL)
-		ek_error_set(error, "%s: the driver refuses native XDP (%s); 'mode: generic' works "
-			     "with every driver, slowly", a->interface, strerror(-err));
+		ek_error_set(error,
+			     "%s: the driver refuses native XDP (%s); 'mode: generic' works "
+			     "with every driver, slowly",
+			     a->interface, strerror(-err));
 	else
 		ek_error_set(error, "%s: cannot attach: %s", a->interface, strerror(-err));
 	return err;
@@ -126,8 +162,8 @@ static int create_link(struct ek_attachment *a, bool native)
 {
 	LIBBPF_OPTS(bpf_link_create_opts, opts,
 		    .flags = native ? XDP_FLAGS_DRV_MODE : XDP_FLAGS_SKB_MODE);
-	int link = bpf_link_create(bpf_program__fd(a->skeleton->progs.evenkeel), a->ifindex, BPF_XDP,
-				   &opts);
+	int link = bpf_link_create(bpf_program__fd(a->skeleton->progs.evenkeel), a->ifindex,
+				   BPF_XDP, &opts);
 	int err = 0;
 
 	if (link < 0)
@@ -155,7 +191,8 @@ static int attach_link(struct ek_attachment *a, enum ek_xdp_mode mode, ek_attach
 	if (err)
 		return explain_attach(a, err, error);
 	if (mode == EK_XDP_AUTO)
-		snprintf(a->note, sizeof(a->note), "no native XDP here (%s)", strerror(-native_err));
+		snprintf(a->note, sizeof(a->note), "no native XDP here (%s)",
+			 strerror(-native_err));
 	return 0;
 }
 
@@ -189,67 +226,103 @@ void ek_attach_quiet(void)
 	libbpf_set_print(print_libbpf);
 }
 
+/* libxdp finds programs by their ids, and attaches some that it then cannot find without this. */
+static bool may_list_programs(void)
+{
+	__u32 id;
+
+	return bpf_prog_get_next_id(0, &id) != -EPERM;
+}
+
+static enum xdp_attach_mode attach_mode(const struct ek_attachment *a)
+{
+	return a->native ? XDP_MODE_NATIVE : XDP_MODE_SKB;
+}
+
+/*
+ * All programs of an interface run in one mode. Where only ours are left of an earlier
+ * configuration they make way for another mode; other people's do not. Returns the mode that the
+ * dispatcher gives, or UNSPEC for a free choice.
+ */
+static enum xdp_attach_mode given_mode(int ifindex, enum ek_xdp_mode wanted)
+{
+	struct xdp_program *ours[MAX_DISPATCHER_ACTIONS];
+	struct xdp_multiprog *mp = dispatcher_on(ifindex);
+	enum xdp_attach_mode given = XDP_MODE_UNSPEC;
+
+	if (!mp)
+		return given;
+	given = xdp_multiprog__attach_mode(mp);
+	if (wanted != EK_XDP_AUTO && (wanted == EK_XDP_NATIVE) != (given == XDP_MODE_NATIVE) &&
+	    list_ours(mp, 0, ours) == (size_t)xdp_multiprog__program_count(mp)) {
+		detach_ours(mp, ifindex, 0);
+		given = XDP_MODE_UNSPEC;
+	}
+	xdp_multiprog__close(mp);
+	return given;
+}
+
 static int try_dispatcher(struct ek_attachment *a, enum ek_xdp_mode mode)
 {
+	enum xdp_attach_mode given = given_mode(a->ifindex, mode);
 	int err = -EOPNOTSUPP;
 
-	if (mode != EK_XDP_GENERIC) {
+	if (mode != EK_XDP_GENERIC && given != XDP_MODE_SKB) {
 		err = xdp_program__attach(a->program, a->ifindex, XDP_MODE_NATIVE, 0);
 		a->native = !err;
 	}
-	if (err && mode != EK_XDP_NATIVE && err != -EBUSY && err != -EPERM)
-		err = xdp_program__attach(a->program, a->ifindex, XDP_MODE_SKB, 0);
-	return err;
+	if (!err || mode == EK_XDP_NATIVE || given == XDP_MODE_NATIVE || err == -EBUSY)
+		return err;
+	if (mode == EK_XDP_AUTO && given == XDP_MODE_SKB)
+		snprintf(a->note, sizeof(a->note), "generic mode, like the other programs here");
+	else if (mode == EK_XDP_AUTO)
+		snprintf(a->note, sizeof(a->note), "no native XDP here (%s)", strerror(-err));
+	return xdp_program__attach(a->program, a->ifindex, XDP_MODE_SKB, 0);
 }
 
-static void give_up_dispatcher(struct ek_attachment *a)
+static int no_dispatcher(struct ek_attachment *a, const char *why)
 {
 	xdp_program__close(a->program);
 	a->program = NULL;
 	balancer__destroy(a->skeleton);
 	a->skeleton = NULL;
+	snprintf(a->note, sizeof(a->note),
+		 "without the libxdp dispatcher, which %s: no other XDP program can share the "
+		 "interface",
+		 why);
+	return 0;
 }
 
 /*
  * Where freplace is missing libxdp quietly attaches the bare program over netlink; that is
  * undone, since a link is replaced atomically and cannot be torn off by a stray `ip link`.
- * 1 attached, 0 no dispatcher on this kernel.
+ * 1 attached, 0 not possible here.
  */
 static int attach_dispatcher(struct ek_attachment *a, enum ek_xdp_mode mode, ek_attach_make make,
 			     void *arg)
 {
 	LIBBPF_OPTS(xdp_program_opts, opts, .prog_name = OUR_PROGRAM);
 	struct xdp_multiprog *mp;
-	struct xdp_program *old;
-	int err;
 
+	if (!may_list_programs())
+		return no_dispatcher(a, "needs CAP_SYS_ADMIN");
 	a->skeleton = make(arg);
 	if (!a->skeleton)
 		return -errno;
 	opts.obj = a->skeleton->obj;
 	a->program = xdp_program__create(&opts);
-	err = libxdp_get_error(a->program);
-	if (err) {
+	if (libxdp_get_error(a->program)) {
 		a->program = NULL;
-		give_up_dispatcher(a);
-		return 0;
+		return no_dispatcher(a, "libxdp refuses");
 	}
-	err = try_dispatcher(a, mode);
-	mp = err ? NULL : xdp_multiprog__get_from_ifindex(a->ifindex);
-	if (err || libxdp_get_error(mp) || xdp_multiprog__is_legacy(mp)) {
-		if (!err)
-			xdp_program__detach(a->program, a->ifindex,
-					    a->native ? XDP_MODE_NATIVE : XDP_MODE_SKB, 0);
-		give_up_dispatcher(a);
-		if (mp && !libxdp_get_error(mp))
-			xdp_multiprog__close(mp);
-		return 0;
+	if (try_dispatcher(a, mode))
+		return no_dispatcher(a, "this kernel refuses");
+	mp = dispatcher_on(a->ifindex);
+	if (!mp) {
+		xdp_program__detach(a->program, a->ifindex, attach_mode(a), 0);
+		return no_dispatcher(a, "this kernel refuses");
 	}
-	old = find_in_dispatcher(mp, xdp_program__id(a->program));
-	if (old) {
-		a->replaced = true;
-		xdp_program__detach(old, a->ifindex, a->native ? XDP_MODE_NATIVE : XDP_MODE_SKB, 0);
-	}
+	a->replaced = detach_ours(mp, a->ifindex, xdp_program__id(a->program)) > 0;
 	xdp_multiprog__close(mp);
 	a->dispatcher = true;
 	a->pin[0] = '\0';
@@ -267,8 +340,6 @@ int ek_attach(struct ek_attachment *a, enum ek_xdp_mode mode, ek_attach_make mak
 		done = attach_dispatcher(a, mode, make, arg);
 	if (done)
 		return done < 0 ? done : 0;
-	snprintf(a->note, sizeof(a->note), "without the libxdp dispatcher, which this kernel refuses: "
-					   "no other XDP program can share the interface");
 	return attach_link(a, mode, make, arg, error);
 }
 
@@ -277,8 +348,7 @@ int ek_detach(struct ek_attachment *a)
 	int link, err;
 
 	if (a->dispatcher)
-		return xdp_program__detach(a->program, a->ifindex,
-					   a->native ? XDP_MODE_NATIVE : XDP_MODE_SKB, 0);
+		return xdp_program__detach(a->program, a->ifindex, attach_mode(a), 0);
 	link = bpf_obj_get(a->pin);
 	if (link < 0)
 		return -errno;
@@ -299,14 +369,11 @@ void ek_attachment_free(struct ek_attachment *a)
 
 static void detach_from_dispatcher(int ifindex)
 {
-	struct xdp_multiprog *mp = xdp_multiprog__get_from_ifindex(ifindex);
-	struct xdp_program *ours;
+	struct xdp_multiprog *mp = dispatcher_on(ifindex);
 
-	if (libxdp_get_error(mp))
+	if (!mp)
 		return;
-	ours = xdp_multiprog__is_legacy(mp) ? NULL : find_in_dispatcher(mp, 0);
-	if (ours)
-		xdp_program__detach(ours, ifindex, xdp_multiprog__attach_mode(mp), 0);
+	detach_ours(mp, ifindex, 0);
 	xdp_multiprog__close(mp);
 }
 

@@ -28,8 +28,8 @@
 #define EK_FLOW_WAYS	     8
 #define EK_FLOW_EMBRYO_GRACE 5u /* ticks for which the first SYN wins */
 /* Ticks since a FIN or RST after which a SYN is a new connection, and data shows it lives on. */
-#define EK_FLOW_REUSE_AFTER  2u
-#define EK_FLOW_ISN_WINDOW (1u << 20)
+#define EK_FLOW_REUSE_AFTER 2u
+#define EK_FLOW_ISN_WINDOW  (1u << 20)
 
 #define EK_TICK_MASK  0x3fffu
 #define EK_TICK_SLACK 64u
@@ -175,13 +175,31 @@ static __always_inline __u64 ek_flow_find(const struct ek_flow_bucket *bucket, _
 	return ways;
 }
 
+static __always_inline __u64 ek_flow_is_embryo(__u64 entry)
+{
+	__u64 state = entry >> 14;
+
+	return state & ~(state >> 1) & 1;
+}
+
+/* One bit for each way that holds an embryo. */
+static __always_inline __u64 ek_flow_embryos(const struct ek_flow_bucket *bucket)
+{
+	__u64 ways = 0;
+
+#pragma GCC unroll 8
+	for (int i = 0; i < EK_FLOW_WAYS; i++)
+		ways |= ek_flow_is_embryo(ek_flow_read(&bucket->entry[i])) << i;
+	return ways;
+}
+
 /* 1 if the entry is an embryo that may be replaced. */
 static __always_inline __u64 ek_flow_is_old_embryo(__u64 entry, __u32 now)
 {
-	__u64 state = entry >> 14, age = ek_flow_age(entry, now) - (__u64)EK_FLOW_EMBRYO_GRACE;
+	__u64 age = ek_flow_age(entry, now) - (__u64)EK_FLOW_EMBRYO_GRACE;
 
 	EK_OPAQUE(age);
-	return state & ~(state >> 1) & ~(age >> 63) & 1;
+	return ek_flow_is_embryo(entry) & ~(age >> 63);
 }
 
 /*

@@ -15,11 +15,11 @@
  *  - a SYN that cannot be stored goes to origin, where its later packets will go too; if origin
  *    is down it is dropped by name, and TCP tries again ("dropover").
  *
- * A connection may have two entries for a while. A SYN never touches an established or closing
- * entry: when it has to be taken for a new connection (its port is reused, or the old backend
- * is down) it gets an embryonic entry beside the old one, and only a packet within the SYN's
- * sequence window promotes the one and retires the other. So a forged SYN with the addresses of
- * a live connection diverts nothing, whatever state that connection is in.
+ * A connection may have two entries for a while. No SYN changes the backend of an established or
+ * closing entry: when it has to be taken for a new connection (its port is reused, or the old
+ * backend is down) it gets an embryonic entry beside the old one, and only a packet within the
+ * SYN's sequence window promotes the one and retires the other. So a forged SYN with the addresses
+ * of a live connection diverts nothing, whatever state that connection is in.
  *
  * A FIN or RST only shortens the time-out of the entry, until a packet comes EK_FLOW_REUSE_AFTER or
  * more later (a half-closed download, or the RST was forged). The last acknowledgement of a normal
@@ -90,7 +90,7 @@ struct ek_matches {
 
 /*
  * One of the two entries that a flow may have. One that expired is removed here and now: it would
- * hide a third, and a takeover, which renews all ages, would bring it back to life.
+ * hide the next, and a takeover, which renews all ages, would bring it back to life.
  */
 static __always_inline void ek_select_classify(const struct ek_selection *s, struct ek_matches *m,
 					       __u32 way)
@@ -98,6 +98,8 @@ static __always_inline void ek_select_classify(const struct ek_selection *s, str
 	__u64 *at = &s->bucket->entry[way & (EK_FLOW_WAYS - 1)], entry = ek_flow_read(at);
 	enum ek_flow_state state = ek_flow_state(entry);
 
+	if ((entry ^ s->hash) >> 31) /* another flow's by now */
+		return;
 	if (ek_flow_age(entry, s->now) > s->service->timeout[state]) {
 		ek_flow_replace(at, entry, 0);
 		return;
@@ -111,17 +113,21 @@ static __always_inline void ek_select_classify(const struct ek_selection *s, str
 	}
 }
 
+/*
+ * Two CPUs that take a SYN each at the same moment may leave two embryos. A live entry is alone:
+ * it is always found, so whatever takes its place retires it.
+ */
 static __always_inline void ek_select_find(const struct ek_selection *s, struct ek_matches *m)
 {
-	__u64 ways = ek_flow_find(s->bucket, s->hash);
+	__u64 ways = ek_flow_find(s->bucket, s->hash), embryos = 0;
 
 	*m = (struct ek_matches){0};
-	if (!ways)
-		return;
-	ek_select_classify(s, m, ek_flow_first(ways));
-	ways &= ways - 1;
-	if (ways)
-		ek_select_classify(s, m, ek_flow_first(ways));
+	if (ways & (ways - 1))
+		embryos = ways & ek_flow_embryos(s->bucket);
+	if (ways ^ embryos)
+		ek_select_classify(s, m, ek_flow_first(ways ^ embryos));
+	if (embryos)
+		ek_select_classify(s, m, ek_flow_first(embryos));
 }
 
 static __always_inline int ek_select_alive(const struct ek_surroundings *e, __u32 backend)
@@ -261,7 +267,8 @@ static __always_inline void ek_select_segment(struct ek_choice *c, const struct 
 	flags = m->live ? e->flags(e->context, ek_flow_backend(m->live)) : -1;
 	if (flags < 0) {
 		ek_select_miss(c, s, e);
-		if (s->service->flags & EK_SERVICE_F_TRACK_FULL && c->origin_hit)
+		if (s->service->flags & EK_SERVICE_F_TRACK_FULL && c->origin_hit &&
+		    s->kind == EK_PACKET_DATA)
 			ek_select_adopt(c, s, m);
 		return;
 	}

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The packet source of test_flood.c: millions of packets by one BPF_PROG_TEST_RUN. The runner
- * gives a program its own last output to start from, so each of these writes a whole frame anew
- * and tail-calls the program under test; and, before that, looks at what became of the last one.
+ * The packet source of test_flood.c and test_cpus.c: millions of packets by one BPF_PROG_TEST_RUN.
+ * The runner gives a program its own last output to start from, so each of these writes a whole
+ * frame anew and tail-calls the program under test; and, before that, looks at what became of the
+ * last one.
  */
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
@@ -93,11 +94,12 @@ static __always_inline int send(struct xdp_md *ctx, const struct segment *s)
 static __always_inline struct flood_tuple spoofed_source(__u64 n)
 {
 	__u64 of_client = n / 8 * 3 + n % 8, r = flood_mix(n);
-	__u32 live = n / 8 % FLOOD_LIVE;
+	__u64 live = n / 8 % FLOOD_LIVE;
 
+	EK_OPAQUE(live); /* clang knows that it is in range, the verifier does not */
 	if (n % 8 < 3)
-		return (struct flood_tuple){.address = flood_client(of_client / 65535 %
-								    FLOOD_CLIENTS),
+		return (struct flood_tuple){.address =
+						    flood_client(of_client / 65535 % FLOOD_CLIENTS),
 					    .port = bpf_htons(1 + of_client % 65535)};
 	if (n % 8 == 3 && live < FLOOD_LIVE)
 		return flood_live[live];
@@ -251,9 +253,8 @@ int duel(struct xdp_md *ctx)
 {
 	__u64 ticket = __sync_fetch_and_add(&duel_ticket, 1);
 	__u32 flow = flood_mix(ticket / 2) & (DUEL_FLOWS - 1), flags = duel_flags(ticket), zero = 0;
-	struct segment s = {.from = duel_tuple(flow),
-			    .sequence = duel_sequence(flow, flags),
-			    .flags = flags};
+	struct segment s = {
+		.from = duel_tuple(flow), .sequence = duel_sequence(flow, flags), .flags = flags};
 	struct duel_tally *t = bpf_map_lookup_elem(&tallies, &zero);
 
 	if (!t)

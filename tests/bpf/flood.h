@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What the packet source of test_flood.c (flood.bpf.c) shares with its user-space half: who the
+ * What the packet source (flood.bpf.c) shares with its user-space half (flood_world.h): who the
  * clients are, and what the source saw happen.
  */
 #ifndef EVENKEEL_TESTS_FLOOD_H
@@ -9,7 +9,7 @@
 #include <evenkeel/flow_table.h>
 
 #define FLOOD_WORDS   8
-#define FLOOD_LENGTH  64 /* 14 + 20 + 20, padded to whole words */
+#define FLOOD_LENGTH  64	  /* 14 + 20 + 20, padded to whole words */
 #define FLOOD_VIP     0xc000020au /* 192.0.2.10 */
 #define FLOOD_PORT    80
 #define FLOOD_OUTER   0x0a000100u /* 10.0.1.0: a backend's address is this and its row */

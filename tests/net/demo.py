@@ -154,7 +154,7 @@ class Guests:
 
     def more(self, count):
         self.crowd.open(count)
-        self.story.say(f"{count} more connections are opened, to stay.", "")
+        self.story.say(f"{count:,} connections are opened, to stay.", "")
 
     def change(self, why, *commands, until_share):
         """Runs the commands for both services and waits for their effect on new connections."""

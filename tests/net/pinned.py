@@ -76,7 +76,8 @@ class Pinned:
     def ring(self, service):
         """The slots of a service, by its id."""
         if service not in self.rings:
-            self.rings[service] = self._map(f"ring-{service}", "I")
+            words = self._map(f"ring-{service}", "I")
+            self.rings[service] = self.open.enter_context(words[:RING_SIZE])
         return self.rings[service]
 
     def packets(self, index):

@@ -8,10 +8,11 @@
  *
  * A connection is established once the packet that completes its handshake reached the backend
  * that answered its SYN. Not promised, and therefore not held against it: a handshake that
- * straddles a change or a forged SYN for its addresses; silence for longer than the idle timeout,
- * or than the closing timeout after a FIN or RST that nothing followed two ticks later or more,
- * forged or not; a connection that spoke while its backend was believed down (another host has
- * answered); somebody who guesses a sequence number within 2^20 of the client's.
+ * straddles a change of health or a takeover, takes 5 s, or follows another SYN for its addresses
+ * within 5 s; silence for longer than the idle timeout, or than the closing timeout after a FIN or
+ * RST that nothing followed two ticks later or more, forged or not; a connection that spoke while
+ * its backend was believed down (another host has answered); somebody who guesses a sequence number
+ * within 2^20 of the client's.
  *
  *     test_property                          as many seeds as a unit test may take
  *     test_property SEEDS [FIRST [EVENTS]]   that many; the exit code says whether one failed
@@ -42,16 +43,18 @@ enum stage { NONE, SYN_SENT, ESTABLISHED, HALF_CLOSED };
 struct connection {
 	__u64 hash;
 	enum stage stage;
-	bool idler;	   /* says nothing by itself */
-	bool spoofed;	   /* `forged` is valid */
-	bool ended;	   /* its entry was closing at `end`, and nothing has revived it */
-	uint8_t backend;   /* who answered its SYN */
-	uint32_t life;	   /* of that backend */
+	bool idler;	 /* says nothing by itself */
+	bool spoofed;	 /* `forged` is valid */
+	bool first;	 /* when its SYN was sent there was no other */
+	bool closed;	 /* the connection before, if any, has ended as one should, at `end` */
+	bool ended;	 /* its entry was closing at `end`, and nothing has revived it */
+	uint8_t backend; /* who answered its SYN */
+	uint32_t life;	 /* of that backend */
 	uint32_t isn, sequence;
-	uint32_t last;	   /* tick of its last packet */
-	uint32_t end;
-	uint32_t forged;   /* tick of the last other SYN with its addresses */
-	uint64_t changes, takeovers; /* sim's when its SYN was sent */
+	uint32_t last;		   /* tick of its last packet */
+	uint32_t end;		   /* of the last FIN or RST */
+	uint32_t forged;	   /* tick of the last other SYN with its addresses */
+	uint64_t changes, outages; /* sim's when its SYN was sent */
 };
 
 struct figures {
@@ -73,10 +76,17 @@ static uint32_t idle_timeout(void)
 	return sim.service.timeout[EK_FLOW_ESTABLISHED];
 }
 
+/* A takeover makes a closing entry look as old as one that the next packet revives. */
+static uint32_t closing_limit(void)
+{
+	return sim.service.timeout[EK_FLOW_CLOSING] - SKEW - EK_FLOW_REUSE_AFTER;
+}
+
 static void broke(const struct connection *c, const char *what, uint32_t backend)
 {
 	if (!*broken)
-		snprintf(broken, sizeof(broken), "t=%u flow %td slot %u: %s: b%u was expected, got b%u",
+		snprintf(broken, sizeof(broken),
+			 "t=%u flow %td slot %u: %s: b%u was expected, got b%u",
 			 sim.now - sim.profile.start, c - connections, ek_ring_index(c->hash), what,
 			 c->backend, backend);
 	connections[c - connections].stage = NONE;
@@ -94,7 +104,7 @@ static bool is_forgotten(const struct connection *c)
 		total.idle++;
 		return true;
 	}
-	if (!c->ended || sim.now - c->end <= sim.service.timeout[EK_FLOW_CLOSING] - SKEW)
+	if (!c->ended || sim.now - c->end <= closing_limit())
 		return false;
 	total.ended++;
 	return true;
@@ -132,7 +142,7 @@ static void note_end(struct connection *c)
 static void send_data(struct connection *c, uint32_t bytes, uint32_t lag)
 {
 	if (c->ended && sim.now - c->end > EK_FLOW_REUSE_AFTER + SKEW &&
-	    sim.now - c->end <= sim.service.timeout[EK_FLOW_CLOSING] - SKEW)
+	    sim.now - c->end <= closing_limit())
 		c->ended = false;
 	judge(c, sim_packet(c->hash, data_kind(), c->sequence, sim.now - lag));
 	c->sequence += bytes;
@@ -145,24 +155,24 @@ static void another_syn(struct connection *c)
 	c->forged = sim.now;
 }
 
-/* The client's first packet after the handshake. */
+/* The client's first packet after the handshake, which may straddle changes of the ring. */
 static void complete(struct connection *c)
 {
 	uint32_t expected = c->backend;
-	bool clean = c->changes == sim.changes && c->last == sim.now && !c->spoofed;
 	uint32_t backend = sim_packet(c->hash, EK_PACKET_DATA, c->sequence, sim.now);
+	bool promised = c->first && sim.now - c->last < EK_FLOW_EMBRYO_GRACE &&
+			c->outages == sim.outages && sim.up[expected];
 
 	if (c->stage != SYN_SENT)
 		return;
-	if (backend == expected && host[backend] && c->life == life[backend] && !c->spoofed &&
-	    sim.now - c->last < EK_FLOW_EMBRYO_GRACE && c->takeovers == sim.takeovers) {
+	if (promised && backend == expected) {
 		c->stage = ESTABLISHED;
 		c->last = sim.now;
 		total.established++;
 		return;
 	}
-	if (clean && c->changes == sim.changes && !c->spoofed)
-		broke(c, "handshake that straddles nothing", backend);
+	if (promised)
+		broke(c, "handshake", backend);
 	total.straddled++;
 	c->stage = NONE;
 	another_syn(c);
@@ -183,32 +193,57 @@ static void open_datagram(struct connection *c)
 	total.established++;
 }
 
-static void open_connection(struct connection *c, uint32_t r, bool delayed)
+/*
+ * A SYN, stored or in no need of it, goes where new connections go, unless the connection before
+ * did not end, or not two ticks ago.
+ */
+static void judge_syn(struct connection *c, uint32_t backend, uint64_t unstored)
 {
-	uint32_t backend;
+	uint32_t slot = sim_owner()->ring.slot[ek_ring_index(c->hash)];
 
+	if (c->closed && sim.now - c->end > EK_FLOW_REUSE_AFTER && c->first &&
+	    unstored == sim.unstored && c->changes == sim.changes &&
+	    backend != ek_slot_current(slot)) {
+		c->backend = ek_slot_current(slot);
+		broke(c, "a new connection", backend);
+	}
+}
+
+static void begin(struct connection *c, uint32_t r)
+{
 	if (c->stage == SYN_SENT)
 		another_syn(c);
+	if (c->stage != NONE)
+		c->closed = false;
 	c->stage = NONE;
-	if (c->spoofed && sim.now - c->forged > EK_FLOW_EMBRYO_GRACE + SKEW)
-		c->spoofed = false;
 	c->ended = false;
 	c->idler = r % 8 == 0;
 	c->isn = sim_mix(r);
 	c->sequence = c->isn + 1;
 	c->changes = sim.changes;
-	c->takeovers = sim.takeovers;
+	c->outages = sim.outages;
 	c->last = sim.now;
+}
+
+static void open_connection(struct connection *c, uint32_t r, bool delayed)
+{
+	uint64_t unstored = sim.unstored;
+	uint32_t backend;
+
+	begin(c, r);
 	if (sim.profile.udp) {
 		open_datagram(c);
 		return;
 	}
 	backend = sim_packet(c->hash, EK_PACKET_SYN, c->isn, sim.now);
+	c->first = !c->spoofed || sim.now - c->forged > EK_FLOW_EMBRYO_GRACE + SKEW;
 	if (!backend || !host[backend]) {
 		total.refused++;
 		another_syn(c);
 		return;
 	}
+	judge_syn(c, backend, unstored);
+	c->closed = false;
 	c->backend = backend;
 	c->life = life[backend];
 	c->stage = SYN_SENT;
@@ -218,21 +253,25 @@ static void open_connection(struct connection *c, uint32_t r, bool delayed)
 
 static void end_connection(struct connection *c, uint32_t r)
 {
-	bool half = r % 3 == 1;
+	__u64 live;
 
-	if (sim.profile.udp || c->stage != ESTABLISHED)
+	if (sim.profile.udp || c->stage < ESTABLISHED)
 		return;
 	judge(c, sim_packet(c->hash, EK_PACKET_END, c->sequence++, sim.now));
-	if (c->stage != ESTABLISHED)
+	if (c->stage < ESTABLISHED)
 		return;
 	note_end(c);
-	if (half) {
+	if (r % 3 == 1) {
 		c->stage = HALF_CLOSED;
 		return;
 	}
+	live = sim_live_entry(c->hash);
+	c->closed = ek_flow_state(live) == EK_FLOW_CLOSING ||
+		    (!live && sim.profile.tracking != EK_TRACKING_FULL);
 	if (r % 3 == 0) /* a FIN: the server's is acknowledged yet */
 		judge(c, sim_packet(c->hash, EK_PACKET_DATA, c->sequence, sim.now));
 	c->stage = NONE;
+	c->end = sim.now;
 }
 
 /* --- events ---------------------------------------------------------------------------------- */
@@ -277,7 +316,7 @@ static const struct {
 } kinds[E_KINDS] = {
 	[E_TICK] = {"tick", 60, 'n'},
 	[E_OPEN] = {"open", 60, 't'},
-	[E_OPEN_SLOWLY] = {"open, slowly", 3, 't'},
+	[E_OPEN_SLOWLY] = {"open, slowly", 12, 't'},
 	[E_DATA] = {"data", 90, 't'},
 	[E_END] = {"end", 12, 't'},
 	[E_FORGED_SYN] = {"forged SYN", 12, 't'},
@@ -300,8 +339,8 @@ static const struct {
 };
 
 /* What another CPU may be doing in the middle of a packet. */
-static const uint8_t racing[] = {E_FLOOD,      E_DATA,	      E_OPEN, E_FORGED_SYN, E_FORGED_END,
-				 E_FORGED_DATA, E_SWEEP_PASS, E_WEIGHT};
+static const uint8_t racing[] = {E_FLOOD,      E_DATA,	      E_OPEN,	    E_FORGED_SYN,
+				 E_FORGED_END, E_FORGED_DATA, E_SWEEP_PASS, E_WEIGHT};
 
 static struct event racer;
 
@@ -326,6 +365,7 @@ static uint8_t racing_kind(const struct event *e)
 static void health_changed(const struct event *e)
 {
 	sim.changes++;
+	sim.outages++;
 	change_is_due = true;
 	if (e->r % 4)
 		return;
@@ -353,7 +393,8 @@ static void add(uint32_t b)
 		life[b]++;
 		for (uint32_t i = 0; i < tuples; i++)
 			if (connections[i].stage >= ESTABLISHED && connections[i].backend == b &&
-			    sim.now - connections[i].last <= idle_timeout() - SKEW && !connections[i].ended)
+			    sim.now - connections[i].last <= idle_timeout() - SKEW &&
+			    !connections[i].ended)
 				broke(&connections[i], "named by nothing", 0);
 	}
 	removed[b] = false;
@@ -376,7 +417,7 @@ static void keep_alive(void)
 		if (c->stage < ESTABLISHED || c->idler)
 			continue;
 		if (sim.now - c->last >= idle_timeout() - SKEW ||
-		    (c->ended && sim.now - c->end >= sim.service.timeout[EK_FLOW_CLOSING] - SKEW))
+		    (c->ended && sim.now - c->end >= closing_limit()))
 			send_data(c, 1, 0);
 	}
 }
@@ -415,9 +456,11 @@ static void apply_forged(const struct event *e, struct connection *c)
 	}
 	if (c->stage >= ESTABLISHED && is_forgotten(c))
 		c->stage = NONE;
+	c->closed = false;
 	switch (e->kind) {
 	case E_FORGED_SYN:
-		another_syn(c);
+		if (c->stage != SYN_SENT) /* the first one wins */
+			another_syn(c);
 		sim_packet(c->hash, EK_PACKET_SYN, far, sim.now);
 		break;
 	case E_FORGED_END:
@@ -425,7 +468,7 @@ static void apply_forged(const struct event *e, struct connection *c)
 		note_end(c);
 		break;
 	case E_FORGED_DATA:
-		if (sim.profile.tracking == EK_TRACKING_FULL)
+		if (sim.profile.tracking == EK_TRACKING_FULL && c->stage != SYN_SENT)
 			another_syn(c); /* as good as one: it leaves an embryo */
 		sim_packet(c->hash, EK_PACKET_DATA, far, sim.now);
 		break;
@@ -438,8 +481,9 @@ static void flood(const struct event *e, const struct connection *c)
 	__u64 near = sim.hash ? sim.hash : c->hash;
 
 	for (uint32_t i = 0; i < 1 + e->r % 8; i++)
-		sim_packet(sim_flow_hash(ek_ring_index(near), 1000 + sim_mix(e->r + i) % 60000, near),
-			   sim.profile.udp ? EK_PACKET_DATAGRAM : EK_PACKET_SYN, i, sim.now);
+		sim_packet(
+			sim_flow_hash(ek_ring_index(near), 1000 + sim_mix(e->r + i) % 60000, near),
+			sim.profile.udp ? EK_PACKET_DATAGRAM : EK_PACKET_SYN, i, sim.now);
 }
 
 static void apply_client(const struct event *e, struct connection *c)
@@ -460,8 +504,10 @@ static void apply_client(const struct event *e, struct connection *c)
 		end_connection(c, e->r);
 		break;
 	case E_STRAY:
-		if (c->stage == NONE)
-			sim_packet(c->hash, data_kind(), e->r, sim.now);
+		if (c->stage != NONE)
+			break;
+		c->closed = false;
+		sim_packet(c->hash, data_kind(), e->r, sim.now);
 		break;
 	}
 }
@@ -600,7 +646,9 @@ static void make_events(struct event *events, size_t n)
 		while (at >= weight[k])
 			at -= weight[k++];
 		events[i] = (struct event){k, roll(256), roll(65536), sim_mix(rolling)};
-		if (i && roll(3) == 0) /* the same flow again: histories of one flow are the dense ones */
+		if (i &&
+		    roll(3) ==
+			    0) /* the same flow again: histories of one flow are the dense ones */
 			events[i].tuple = events[i - 1].tuple;
 	}
 }
@@ -713,7 +761,8 @@ static void print_figures(uint64_t seeds)
 {
 	printf("property: %ju seeds, %ju events, %ju packets (%ju by an entry, %ju by origin), %ju "
 	       "connections, %ju SYNs unstored, %ju compare-and-swaps lost; not promised: %ju "
-	       "handshakes straddled, %ju refused, %ju spoke to a backend believed down, %ju idle too "
+	       "handshakes straddled, %ju refused, %ju spoke to a backend believed down, %ju idle "
+	       "too "
 	       "long, %ju silent after an end, %ju crashed; broken %d\n",
 	       (uintmax_t)seeds, (uintmax_t)total.events, (uintmax_t)sim.packets,
 	       (uintmax_t)sim.by_entry, (uintmax_t)sim.by_origin, (uintmax_t)total.established,
@@ -753,6 +802,7 @@ int main(int argc, char **argv)
 
 	if (argc > 1)
 		return !run(argc > 2 ? strtoull(argv[2], NULL, 0) : 1, strtoull(argv[1], NULL, 0),
-			    argc > 3 ? strtoul(argv[3], NULL, 0) : EVENTS_DEFAULT, !getenv("QUIET"));
+			    argc > 3 ? strtoul(argv[3], NULL, 0) : EVENTS_DEFAULT,
+			    !getenv("QUIET"));
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -23,7 +23,7 @@ static __u64 sim_cas(__u64 *entry, __u64 old, __u64 new);
 #include "ring.c"
 #include "sweep.c"
 
-#define SIM_BACKENDS_MAX 6		      /* indices 1 to 6 */
+#define SIM_BACKENDS_MAX 6			/* indices 1 to 6 */
 #define SIM_FILL	 (SIM_BACKENDS_MAX + 1) /* has every slot but the chosen ones */
 #define SIM_LIMIT	 (SIM_FILL + 1)
 #define SIM_SLOTS_MAX	 16
@@ -59,7 +59,7 @@ struct sim {
 	uint32_t mirrored[SIM_SLOTS_MAX]; /* what the follower was last told */
 	bool up[SIM_LIMIT];		  /* what the checks believe */
 	uint8_t weight[SIM_LIMIT];	  /* 0 to 4 quarters */
-	uint64_t changes, takeovers;	  /* changes: of the ring, of health, of ownership */
+	uint64_t changes, outages;	  /* outages: changes of health or ownership */
 	__u64 hash;			  /* of the packet under way */
 	void (*interloper)(void);	  /* runs once before some compare-and-swap */
 	uint32_t interloper_after;	  /* how many of them to let pass */
@@ -175,7 +175,7 @@ static void sim_takeover(void)
 	if (!sim.profile.pair)
 		return;
 	sim.changes++;
-	sim.takeovers++;
+	sim.outages++;
 	sim.owner = !sim.owner;
 	if (SIM_TAKEOVER_RENEWS)
 		sim_renew(node);
@@ -260,7 +260,8 @@ static uint16_t sim_choose(uint32_t slot)
 		for (uint32_t b = 1; b <= sim.profile.backends; b++) {
 			uint64_t score = sim_mix(slot * 8 + b);
 
-			if (!sim.up[b] || score <= best || (pass == 0 && score % 4 >= sim.weight[b]) ||
+			if (!sim.up[b] || score <= best ||
+			    (pass == 0 && score % 4 >= sim.weight[b]) ||
 			    (pass == 1 && !sim.weight[b]))
 				continue;
 			best = score;
@@ -289,9 +290,9 @@ static void sim_refresh_fill(struct sim_node *node)
 {
 	for (uint32_t b = 0; b < sim.profile.buckets; b++)
 		for (uint32_t n = sim.profile.room; n < EK_FLOW_WAYS; n++)
-			node->flows[b].entry[(b + n) % EK_FLOW_WAYS] = ek_flow_entry(
-				sim_flow_hash(SIM_FILL_SLOT, b * EK_FLOW_WAYS + n, 0), SIM_FILL,
-				EK_FLOW_ESTABLISHED, sim.now);
+			node->flows[b].entry[(b + n) % EK_FLOW_WAYS] =
+				ek_flow_entry(sim_flow_hash(SIM_FILL_SLOT, b * EK_FLOW_WAYS + n, 0),
+					      SIM_FILL, EK_FLOW_ESTABLISHED, sim.now);
 }
 
 /* One step of `buckets` buckets by a clock that may lag; true when it ended a pass. */
@@ -329,7 +330,8 @@ static bool sim_is_named(uint32_t backend)
 			return true;
 	}
 	for (uint32_t i = 0; i < sim.profile.buckets * EK_FLOW_WAYS; i++)
-		if (ek_flow_backend(node->flows[i / EK_FLOW_WAYS].entry[i % EK_FLOW_WAYS]) == backend)
+		if (ek_flow_backend(node->flows[i / EK_FLOW_WAYS].entry[i % EK_FLOW_WAYS]) ==
+		    backend)
 			return true;
 	return false;
 }

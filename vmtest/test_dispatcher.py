@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""One interface, two XDP programs: evenkeeld's under libxdp's dispatcher, beside xdp-filter."""
+import contextlib
+import re
+import signal
+
+import pytest
+
+from gateway import FILE
+from lab import CLIENT4, CLIENT6, PINS, VIP4, VIP6, Lab, until
+from load import Load
+
+OURS, FILTER = "evenkeel", "xdpfilt_alw_all"
+SOURCES = CLIENT4 + CLIENT6
+FILTERED = CLIENT4[-1]
+UNPRIVILEGED = "+bpf,+net_admin,+perfmon,+net_raw"  # of configs/evenkeeld.service
+
+
+def attached(lb):
+    """The programs of the dispatcher on eth0 in the order in which they run: [(name, id)]."""
+    status = lb.run("xdp-loader", "status", "eth0").stdout
+    return [(name, int(number)) for name, number
+            in re.findall(r"^ =>\s+\d+\s+(\S+)\s+(\d+)", status, re.M)]
+
+
+def names(lb):
+    return sorted(name for name, _ in attached(lb))
+
+
+def our_id(lb):
+    (number,) = (number for name, number in attached(lb) if name == OURS)
+    return number
+
+
+def pins(lb):
+    """What libxdp keeps in the BPF file system."""
+    return lb.run("find", "/sys/fs/bpf/xdp", "-type", "f", check=False).stdout.split()
+
+
+@pytest.fixture(scope="module")
+def bare_lab():
+    with Lab("dispatcher") as lab:
+        yield lab
+
+
+@pytest.fixture
+def lab(bare_lab):
+    """A balancer with nothing on its interface, before and after."""
+    bare_lab.config = bare_lab.dir / "gateway.yaml"
+    bare_lab.config.write_text(FILE.read_text())
+    yield bare_lab
+    lb = bare_lab.lb
+    if lb.daemon and lb.daemon.alive:
+        lb.daemon.stop()
+    lb.run("evenkeeld", "--detach", check=False)
+    lb.run("xdp-filter", "unload", "--all", check=False)
+    lb.run("xdp-loader", "unload", "eth0", "--all", check=False)
+    lb.run("rm", "-rf", "/var/lib/evenkeel")
+
+
+def start(lab, *options):
+    lab.lb.start(lab.config, *options)
+    lab.lb.wait_all(health="up", nexthop="resolved")
+    (interface,) = lab.lb.status()["interfaces"]
+    assert interface["attached"]
+    return interface
+
+
+def load_filter(lb, *options):
+    lb.run("xdp-filter", "load", "eth0", *options)
+
+
+def assert_serves(lab, count=40):
+    with Load(lab.client, [VIP4, VIP6], SOURCES, count=count) as load:
+        load.finish()
+    assert len(load.requests) == count and not load.failures, load
+
+
+def assert_filters(lab):
+    """xdp-filter sees the packets too: what it drops never reaches the VIP."""
+    def answer():
+        return lab.client.run("curl", "-sf", "-m", "1", "--interface", FILTERED,
+                              f"http://{VIP4}/", check=False).returncode == 0
+    assert answer()
+    lab.lb.run("xdp-filter", "ip", "-m", "src", FILTERED)
+    assert not answer()
+    lab.lb.run("xdp-filter", "ip", "-m", "src", "-r", FILTERED)
+    assert answer()
+
+
+@contextlib.contextmanager
+def unfelt(lab):
+    """Requests run meanwhile, none fails and no packet of theirs is lost."""
+    before = lab.client.counter("RetransSegs")
+    with Load(lab.client, [VIP4, VIP6], SOURCES, workers=2, sessions=4, pause=0.01) as load:
+        flows(lab)
+        yield
+        flows(lab)
+    assert not load.failures, load
+    assert lab.client.counter("RetransSegs") == before
+
+
+def flows(lab):
+    then = lab.lb.service("web")["packets"]
+    until(lambda: lab.lb.service("web")["packets"] > then + 100, 20, "traffic flows")
+
+
+@pytest.mark.parametrize("first", [FILTER, OURS])
+def test_two_programs_share_the_interface(lab, first):
+    lb = lab.lb
+    if first == FILTER:
+        load_filter(lb)
+    interface = start(lab)
+    assert interface["dispatcher"] and interface["mode"] == "native" and "note" not in interface
+    if first == OURS:
+        assert names(lb) == [OURS]
+        assert_serves(lab)
+        load_filter(lb)
+    assert names(lb) == [OURS, FILTER]
+    assert_serves(lab)
+    assert_filters(lab)
+
+
+def test_the_other_program_goes(lab):
+    load_filter(lab.lb)
+    start(lab)
+    with unfelt(lab):
+        lab.lb.run("xdp-filter", "unload", "eth0")
+        assert names(lab.lb) == [OURS]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=["stop", "kill, detach"])
+def test_only_ours_goes(lab, number):
+    lb = lab.lb
+    load_filter(lb)
+    start(lab)
+    lb.daemon.stop(number)
+    if number == signal.SIGKILL:
+        assert names(lb) == [OURS, FILTER]
+        lb.run("evenkeeld", "--detach")
+    assert names(lb) == [FILTER] and not lb.pins()
+    lb.run("xdp-filter", "unload", "eth0")
+    assert "xdp" not in lb.link() and not pins(lb)
+
+
+def test_alone_it_leaves_nothing(lab):
+    start(lab)
+    assert names(lab.lb) == [OURS]
+    assert lab.lb.daemon.stop() == 0
+    assert "xdp" not in lab.lb.link() and not pins(lab.lb) and not lab.lb.pins()
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGQUIT], ids=["kill", "quit"])
+def test_a_new_controller_replaces_the_program(lab, number):
+    lb = lab.lb
+    load_filter(lb)
+    start(lab)
+    old = our_id(lb)
+    with unfelt(lab):
+        lb.daemon.stop(number)
+        interface = start(lab)
+    new = our_id(lb)
+    assert interface["dispatcher"] and "program replaced" in lb.daemon.log()
+    assert new != old and names(lb) == [OURS, FILTER]
+    assert_filters(lab)
+
+
+def test_what_a_crash_left_twice_goes_too(lab):
+    """The controller died between attaching a new program and detaching the old one."""
+    lb = lab.lb
+    load_filter(lb)
+    start(lab)
+    lb.daemon.stop(signal.SIGKILL)
+    for _ in range(2):
+        lb.run("xdp-loader", "load", "eth0", "build/balancer.bpf.o", "-n", OURS)
+    assert names(lb) == [OURS, OURS, OURS, FILTER]
+    start(lab)
+    assert names(lb) == [OURS, FILTER]
+    assert_serves(lab)
+
+
+def test_generic_mode(lab):
+    lab.config.write_text(FILE.read_text().replace("mode: auto", "mode: generic"))
+    load_filter(lab.lb, "-m", "skb")
+    interface = start(lab)
+    assert interface["dispatcher"] and interface["mode"] == "generic"
+    assert names(lab.lb) == [OURS, FILTER]
+    assert_serves(lab)
+
+
+def test_auto_joins_what_runs_in_generic_mode(lab):
+    load_filter(lab.lb, "-m", "skb")
+    interface = start(lab)
+    assert interface["dispatcher"] and interface["mode"] == "generic" and "generic" in interface["note"]
+    assert names(lab.lb) == [OURS, FILTER]
+    assert_serves(lab)
+
+
+def test_another_mode_after_a_restart(lab):
+    start(lab)
+    lab.lb.daemon.stop(signal.SIGQUIT)
+    lab.config.write_text(FILE.read_text().replace("mode: auto", "mode: generic"))
+    interface = start(lab)
+    assert interface["dispatcher"] and interface["mode"] == "generic"
+    assert names(lab.lb) == [OURS]
+    assert_serves(lab)
+
+
+def test_without_the_privilege_it_has_the_interface_to_itself(lab):
+    """As the systemd unit runs it. libxdp needs CAP_SYS_ADMIN."""
+    lb = lab.lb
+    lb.daemon = lb.popen("setpriv", "--bounding-set", f"-all,{UNPRIVILEGED}", "--inh-caps", "-all",
+                         "evenkeeld", "-c", lab.config, name="evenkeeld")
+    lb.daemon.expect(r"\bready\b")
+    lb.wait_all(health="up", nexthop="resolved")
+    (interface,) = lb.status()["interfaces"]
+    assert not interface["dispatcher"] and "CAP_SYS_ADMIN" in interface["note"]
+    assert f"{PINS}/link-eth0" in lb.pins() and not pins(lb)
+    assert_serves(lab)
+    assert lb.daemon.stop() == 0
+    assert "xdp" not in lb.link() and not lb.pins()
+
+
+def test_a_program_without_the_dispatcher_is_left_alone(lab):
+    lb = lab.lb
+    lb.run("ip", "link", "set", "dev", "eth0", "xdpdrv", "obj", "build/tests/net/pass.bpf.o",
+           "sec", "xdp")
+    done = lb.run("evenkeeld", "-c", lab.config, check=False)
+    assert done.returncode == 1 and "another XDP program" in done.stderr
+    assert "xdp" in lb.link() and not lb.pins()
+    lb.run("ip", "link", "set", "dev", "eth0", "xdpdrv", "off")
