@@ -17,6 +17,7 @@
 #include "log.h"
 
 #define OUR_PROGRAM "evenkeel"
+#define LINK_PREFIX "link-"
 
 /* --- what is on the interface now ------------------------------------------------------------ */
 
@@ -377,10 +378,38 @@ static void detach_from_dispatcher(int ifindex)
 	xdp_multiprog__close(mp);
 }
 
-static void detach_pinned_links(const char *pin_dir)
+static bool is_configured(const struct ek_config *config, const char *interface)
+{
+	for (size_t i = 0; config && i < config->n_interfaces; i++)
+		if (!strcmp(config->interfaces[i].name, interface))
+			return true;
+	return false;
+}
+
+void ek_attach_pin_name(const char *interface, char *out, size_t size)
+{
+	snprintf(out, size, "%s%s", LINK_PREFIX, interface);
+	for (char *c = out; *c; c++)
+		if (*c == '.')
+			*c = ':';
+}
+
+/* The interface whose link is pinned under this name; false: it is no link of ours. */
+static bool pinned_interface(const char *name, char *out, size_t size)
+{
+	if (strncmp(name, LINK_PREFIX, strlen(LINK_PREFIX)))
+		return false;
+	snprintf(out, size, "%s", name + strlen(LINK_PREFIX));
+	for (char *c = out; *c; c++)
+		if (*c == ':')
+			*c = '.';
+	return true;
+}
+
+static void detach_pinned_links(const char *pin_dir, const struct ek_config *keep)
 {
 	struct dirent *entry;
-	char path[512];
+	char path[512], interface[NAME_MAX];
 	DIR *dir = opendir(pin_dir);
 
 	if (!dir)
@@ -388,7 +417,8 @@ static void detach_pinned_links(const char *pin_dir)
 	while ((entry = readdir(dir))) {
 		int link;
 
-		if (strncmp(entry->d_name, "link-", 5))
+		if (!pinned_interface(entry->d_name, interface, sizeof(interface)) ||
+		    is_configured(keep, interface))
 			continue;
 		snprintf(path, sizeof(path), "%s/%s", pin_dir, entry->d_name);
 		link = bpf_obj_get(path);
@@ -401,13 +431,14 @@ static void detach_pinned_links(const char *pin_dir)
 	closedir(dir);
 }
 
-void ek_detach_all(const char *pin_dir)
+void ek_detach_all_but(const char *pin_dir, const struct ek_config *keep)
 {
 	struct if_nameindex *list = if_nameindex();
 
 	ek_attach_quiet();
-	detach_pinned_links(pin_dir);
+	detach_pinned_links(pin_dir, keep);
 	for (struct if_nameindex *i = list; i && i->if_index; i++)
-		detach_from_dispatcher(i->if_index);
+		if (!is_configured(keep, i->if_name))
+			detach_from_dispatcher(i->if_index);
 	if_freenameindex(list);
 }

@@ -25,7 +25,7 @@ struct ek_attachment {
 	int ifindex;
 	bool native;
 	bool dispatcher;
-	bool replaced; /* an older program of ours was there */
+	bool replaced;	/* an older program of ours was there */
 	char note[160]; /* why not as asked (no dispatcher, no native mode), or "" */
 	struct balancer *skeleton;
 	struct xdp_program *program; /* dispatcher only */
@@ -44,7 +44,12 @@ int ek_detach(struct ek_attachment *a);
 void ek_attachment_free(struct ek_attachment *a);
 /* Sends what libbpf and libxdp print to the log, at debug level. */
 void ek_attach_quiet(void);
-/* Takes every program of ours off every interface that a dispatcher or a pinned link names. */
-void ek_detach_all(const char *pin_dir);
+/*
+ * Takes every program of ours off every interface that a dispatcher or a pinned link names, but
+ * for those that `keep` lists (NULL: none).
+ */
+void ek_detach_all_but(const char *pin_dir, const struct ek_config *keep);
+/* The name of an interface's pinned link: bpffs refuses dots, and no interface name has a colon. */
+void ek_attach_pin_name(const char *interface, char *out, size_t size);
 
 #endif

@@ -437,6 +437,7 @@ static int open_data_plane(struct ek_controller *c, struct ek_error *error)
 	if (!err)
 		c->state.clock = ek_datapath_clock(c->datapath);
 	if (!err && ek_datapath_adopted(c->datapath)) {
+		ek_datapath_keep_ports(c->datapath, c->config);
 		err = ek_datapath_snapshot(c->datapath, &c->state, error);
 		ek_notice("adopted the running data plane under %s", c->options.pin_dir);
 	}

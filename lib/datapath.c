@@ -309,7 +309,7 @@ int ek_datapath_remove(const char *pin_dir, struct ek_error *error)
 	char path[PIN_PATH + NAME_MAX];
 	DIR *dir;
 
-	ek_detach_all(pin_dir);
+	ek_detach_all_but(pin_dir, NULL);
 	dir = opendir(pin_dir);
 	if (!dir)
 		return errno == ENOENT ? 0 : -errno;
@@ -397,6 +397,25 @@ int ek_datapath_port(struct ek_datapath *dp, int ifindex)
 	return -ENOSPC;
 }
 
+void ek_datapath_keep_ports(struct ek_datapath *dp, const struct ek_config *config)
+{
+	const struct ek_port none = {0};
+	char name[IF_NAMESIZE];
+
+	ek_detach_all_but(dp->pin_dir, config);
+	for (uint32_t i = 0; i < EK_PORTS_MAX; i++) {
+		bool kept = false;
+
+		if (!dp->ports[i].ifindex)
+			continue;
+		if (if_indextoname(dp->ports[i].ifindex, name))
+			for (size_t j = 0; j < config->n_interfaces; j++)
+				kept |= !strcmp(config->interfaces[j].name, name);
+		if (!kept)
+			ek_datapath_port_set(dp, i, &none);
+	}
+}
+
 struct ek_port ek_datapath_port_row(const struct ek_datapath *dp, uint8_t port)
 {
 	return port < EK_PORTS_MAX ? dp->ports[port] : (struct ek_port){0};
@@ -436,16 +455,15 @@ int ek_datapath_attach(struct ek_datapath *dp, const char *interface, int ifinde
 		       enum ek_xdp_mode mode, struct ek_attachment **out, struct ek_error *error)
 {
 	struct make_arguments m = {dp, port};
+	char name[IFNAMSIZ + 8];
 	struct ek_attachment *a = calloc(1, sizeof(*a));
 	int err;
 
 	if (!a)
 		return -ENOMEM;
 	snprintf(a->interface, sizeof(a->interface), "%s", interface);
-	snprintf(a->pin, sizeof(a->pin), "%s/link-%s", dp->pin_dir, interface);
-	for (char *c = a->pin + strlen(dp->pin_dir) + 1; *c; c++)
-		if (*c == '.') /* which bpffs refuses; ':' is in no interface name that we accept */
-			*c = ':';
+	ek_attach_pin_name(interface, name, sizeof(name));
+	snprintf(a->pin, sizeof(a->pin), "%s/%s", dp->pin_dir, name);
 	a->ifindex = ifindex;
 	err = ek_attach(a, mode, make_skeleton, &m, error);
 	if (err) {

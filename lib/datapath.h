@@ -71,6 +71,8 @@ int ek_datapath_apply(struct ek_datapath *dp, struct ek_plan *plan, struct ek_er
 
 /* Port number of an interface: the one it already has, or a free one. -ENOSPC when none is. */
 int ek_datapath_port(struct ek_datapath *dp, int ifindex);
+/* Gives up attachments and ports of interfaces that went away, or left the file, meanwhile. */
+void ek_datapath_keep_ports(struct ek_datapath *dp, const struct ek_config *config);
 /* Publishes or (mac48 = 0) withdraws what packets need to know about a port. */
 int ek_datapath_port_set(struct ek_datapath *dp, uint8_t port, const struct ek_port *value);
 

@@ -291,9 +291,8 @@ static __always_inline void ek_select_syn(struct ek_choice *c, const struct ek_s
 
 	if (m->live && ek_select_alive(e, live) &&
 	    (!closing || ek_flow_age(m->live, s->now) < EK_FLOW_REUSE_AFTER)) {
-		c->backend = live;
-		if (closing) /* its port is reused at once: the entry serves again */
-			ek_select_write(c, live, EK_FLOW_ESTABLISHED, m->live, m->live_way);
+		c->backend = live; /* its later packets need the entry: it serves again */
+		ek_select_write(c, live, EK_FLOW_ESTABLISHED, m->live, m->live_way);
 		return;
 	}
 	if (m->embryo && ek_select_alive(e, embryo) &&
@@ -321,12 +320,15 @@ static __always_inline void ek_select_unstored(struct ek_choice *c, const struct
 	c->unstored = 1;
 	if (s->kind != EK_PACKET_SYN)
 		return;
-	if (m->live && ek_select_alive(e, old))
+	if (m->live && ek_select_alive(e, old)) {
 		c->backend = old;
-	else if (m->live || !ek_select_alive(e, ek_slot_origin(s->slot)))
+		ek_flow_replace(&s->bucket->entry[m->live_way & (EK_FLOW_WAYS - 1)], m->live,
+				ek_flow_entry(s->hash, old, EK_FLOW_ESTABLISHED, s->now));
+	} else if (m->live || !ek_select_alive(e, ek_slot_origin(s->slot))) {
 		ek_select_drop(c, EK_DROP_TABLE_FULL);
-	else
+	} else {
 		ek_select_miss(c, s, e);
+	}
 }
 
 /*

@@ -79,7 +79,7 @@ static uint32_t idle_timeout(void)
 /* A takeover makes a closing entry look as old as one that the next packet revives. */
 static uint32_t closing_limit(void)
 {
-	return sim.service.timeout[EK_FLOW_CLOSING] - SKEW - EK_FLOW_REUSE_AFTER;
+	return sim.service.timeout[EK_FLOW_CLOSING] - SKEW - EK_FLOW_REUSE_AFTER - 1;
 }
 
 static void broke(const struct connection *c, const char *what, uint32_t backend)

@@ -161,7 +161,7 @@ static void sim_renew(struct sim_node *node)
 	for (uint32_t i = 0; i < sim.profile.buckets * EK_FLOW_WAYS; i++) {
 		__u64 *entry = &node->flows[i / EK_FLOW_WAYS].entry[i % EK_FLOW_WAYS];
 		bool closing = ek_flow_state(*entry) == EK_FLOW_CLOSING;
-		uint32_t seen = sim.now - (closing ? EK_FLOW_REUSE_AFTER : 0);
+		uint32_t seen = sim.now - (closing ? EK_FLOW_REUSE_AFTER + 1 : 0);
 
 		if (*entry)
 			*entry = (*entry & ~(__u64)EK_TICK_MASK) | (seen & EK_TICK_MASK);
