@@ -94,6 +94,24 @@ def test_sigquit_leaves_the_data_plane_and_detach_takes_it_off(lab):
     assert "xdp" not in lab.lb.link() and not lab.lb.pins()
 
 
+def test_an_interface_that_left_the_file_meanwhile(lab, figure):
+    """Attached, killed, started with a file that no longer lists it: the program is taken off."""
+    both = lab.dir / "both.yaml"
+    both.write_text(lab.config.read_text().replace("  - name: eth0", "  - name: eth0\n  - name: x.0"))
+    lab.lb.ip("link add x.0 type veth peer name x.1", "link set x.0 up", "link set x.1 up")
+    try:
+        lab.lb.daemon.stop(signal.SIGTERM)
+        lab.lb.start(both)
+        assert "xdp" in lab.lb.link("x.0") and f"{PINS}/link-x:0" in lab.lb.pins()
+        lab.lb.daemon.stop(signal.SIGKILL)
+        lab.lb.start(lab.config)
+        figure(f"x.0: {lab.lb.link('x.0').get('xdp')}, pins {len(lab.lb.pins())}")
+        assert "xdp" not in lab.lb.link("x.0") and f"{PINS}/link-x:0" not in lab.lb.pins()
+        assert "xdp" in lab.lb.link("eth0")
+    finally:
+        lab.lb.ip("link del x.0")
+
+
 @pytest.fixture
 def stopped(bare_lab):
     """The balancer without a daemon and without a data plane."""
