@@ -19,7 +19,12 @@
  * closing entry: when it has to be taken for a new connection (its port is reused, or the old
  * backend is down) it gets an embryonic entry beside the old one, and only a packet within the
  * SYN's sequence window promotes the one and retires the other. So a forged SYN with the addresses
- * of a live connection diverts nothing, whatever state that connection is in.
+ * of a live connection diverts nothing, whatever state that connection is in, unless its sequence
+ * number lies within EK_FLOW_ISN_WINDOW before the connection's own: odds of 1 in 4096 a try, one
+ * try in EK_FLOW_EMBRYO_GRACE, and none against an established entry whose backend is up.
+ *
+ * The first SYN has the embryo for EK_FLOW_EMBRYO_GRACE. Another one in that time goes where its
+ * acknowledgement will go, which is not the embryo's backend.
  *
  * A FIN or RST only shortens the time-out of the entry, until a packet comes EK_FLOW_REUSE_AFTER or
  * more later (a half-closed download, or the RST was forged). The last acknowledgement of a normal
@@ -282,34 +287,6 @@ static __always_inline void ek_select_segment(struct ek_choice *c, const struct 
 		ek_select_current(c, s, e);
 }
 
-static __always_inline void ek_select_syn(struct ek_choice *c, const struct ek_selection *s,
-					  const struct ek_surroundings *e,
-					  const struct ek_matches *m)
-{
-	__u32 live = ek_flow_backend(m->live), embryo = ek_flow_backend(m->embryo);
-	int closing = ek_flow_state(m->live) == EK_FLOW_CLOSING;
-
-	if (m->live && ek_select_alive(e, live) &&
-	    (!closing || ek_flow_age(m->live, s->now) < EK_FLOW_REUSE_AFTER)) {
-		c->backend = live; /* its later packets need the entry: it serves again */
-		ek_select_write(c, live, EK_FLOW_ESTABLISHED, m->live, m->live_way);
-		return;
-	}
-	if (m->embryo && ek_select_alive(e, embryo) &&
-	    ek_flow_age(m->embryo, s->now) < EK_FLOW_EMBRYO_GRACE) {
-		c->backend = embryo;
-		return;
-	}
-	ek_select_current(c, s, e);
-	if (!c->backend)
-		return;
-	if (m->embryo)
-		ek_select_write(c, c->backend, EK_FLOW_EMBRYONIC, m->embryo, m->embryo_way);
-	else if (m->live || c->backend != ek_slot_origin(s->slot) ||
-		 s->service->flags & EK_SERVICE_F_TRACK_FULL)
-		ek_select_store(c, c->backend, EK_FLOW_EMBRYONIC);
-}
-
 /* A SYN that could not be stored: where will its later packets go? There it must go too. */
 static __always_inline void ek_select_unstored(struct ek_choice *c, const struct ek_selection *s,
 					       const struct ek_surroundings *e,
@@ -329,6 +306,48 @@ static __always_inline void ek_select_unstored(struct ek_choice *c, const struct
 	} else {
 		ek_select_miss(c, s, e);
 	}
+}
+
+/* The SYN that the embryo was stored for, sent again. */
+static __always_inline int ek_select_repeats(const struct ek_selection *s,
+					     const struct ek_surroundings *e,
+					     const struct ek_matches *m)
+{
+	const struct ek_flow_key *key = e->key(e->context, m->embryo_way);
+
+	return key && key->isn == s->sequence;
+}
+
+static __always_inline void ek_select_syn(struct ek_choice *c, const struct ek_selection *s,
+					  const struct ek_surroundings *e,
+					  const struct ek_matches *m)
+{
+	__u32 live = ek_flow_backend(m->live), embryo = ek_flow_backend(m->embryo);
+	int closing = ek_flow_state(m->live) == EK_FLOW_CLOSING;
+
+	if (m->embryo && ek_select_alive(e, embryo) && ek_select_repeats(s, e, m)) {
+		c->backend = embryo;
+		return;
+	}
+	if (m->live && ek_select_alive(e, live) &&
+	    (!closing || ek_flow_age(m->live, s->now) < EK_FLOW_REUSE_AFTER)) {
+		c->backend = live; /* its later packets need the entry: it serves again */
+		ek_select_write(c, live, EK_FLOW_ESTABLISHED, m->live, m->live_way);
+		return;
+	}
+	if (m->embryo && ek_select_alive(e, embryo) &&
+	    ek_flow_age(m->embryo, s->now) < EK_FLOW_EMBRYO_GRACE) {
+		ek_select_unstored(c, s, e, m); /* the first SYN has the entry */
+		return;
+	}
+	ek_select_current(c, s, e);
+	if (!c->backend)
+		return;
+	if (m->embryo)
+		ek_select_write(c, c->backend, EK_FLOW_EMBRYONIC, m->embryo, m->embryo_way);
+	else if (m->live || c->backend != ek_slot_origin(s->slot) ||
+		 s->service->flags & EK_SERVICE_F_TRACK_FULL)
+		ek_select_store(c, c->backend, EK_FLOW_EMBRYONIC);
 }
 
 /*

@@ -324,7 +324,8 @@ def test_evenkeeld_is_killed_in_the_middle_of_a_drain(lab, figure):
         command(lab, "weight", "web1", 50)
         command(lab, "drain", "web2")
         follow(lab, {1: 50, 2: 0, 3: 100})
-        before, since = held(lab.lb, SERVICES, crowd.living()), lab.lb.backends()["web2"]["drain"]["since"]
+        before = held(lab.lb, SERVICES, crowd.living())
+        since = lab.lb.backends()["web2"]["drain"]["since"]
         for number in signal.SIGKILL, signal.SIGQUIT, signal.SIGKILL:
             lab.lb.daemon.stop(number)
             crowd.open(50)

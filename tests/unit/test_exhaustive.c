@@ -341,7 +341,6 @@ static void normalize(struct search *x)
 		else
 			x->w.hit[i] = 0;
 	}
-	x->now = 0;
 }
 
 static uint64_t digest(const struct world *w)
@@ -377,7 +376,7 @@ static bool note(struct search *x, uint32_t parent, uint8_t event)
 static void start(struct search *x)
 {
 	memset(&x->w, 0, sizeof(x->w));
-	x->now = x->used = 0;
+	x->used = 0;
 	memset(x->table, 0, (x->mask + 1) * sizeof(*x->table));
 	x->w.up = x->w.eligible = 0xe;
 	x->w.changed = 3;
@@ -403,6 +402,7 @@ static int explore(struct search *x, int depth)
 		for (uint32_t end_of_level = x->used; from < end_of_level; from++) {
 			for (int event = 0; event < E_EVENTS; event++) {
 				x->w = x->worlds[from];
+				x->now = 0;
 				refill(x);
 				if (!apply(x, event))
 					continue;
@@ -410,6 +410,8 @@ static int explore(struct search *x, int depth)
 					print_history(x, from, event);
 					return -1;
 				}
+				if (d == depth - 1)
+					continue; /* nothing follows: it need not be kept */
 				refill(x);
 				normalize(x);
 				if (!note(x, from, event))
@@ -421,11 +423,11 @@ static int explore(struct search *x, int depth)
 }
 
 #ifdef __SANITIZE_ADDRESS__
-#define DEPTH  6
+#define DEPTH  7
 #define WORLDS (1u << 20)
 #else
-#define DEPTH  7
-#define WORLDS (3u << 20)
+#define DEPTH  9
+#define WORLDS (4u << 20)
 #endif
 
 static void run(const uint8_t *slot_of, uint8_t room, const char *name)
@@ -440,8 +442,8 @@ static void run(const uint8_t *slot_of, uint8_t room, const char *name)
 	x.table = malloc((x.mask + 1) * sizeof(*x.table));
 	assert_true(x.worlds && x.event && x.parent && x.table);
 	depth = explore(&x, DEPTH);
-	printf("exhaustive: %s, room for %u: depth %d, %u states, broken %d\n", name, room, depth,
-	       x.used, !!x.broken);
+	printf("exhaustive: %s, room for %u: depth %d, %u states followed, broken %d\n", name, room,
+	       depth, x.used, !!x.broken);
 	free(x.worlds);
 	free(x.event);
 	free(x.parent);

@@ -29,7 +29,7 @@
 #ifdef __SANITIZE_ADDRESS__
 #define SEEDS_DEFAULT 150
 #else
-#define SEEDS_DEFAULT 4000
+#define SEEDS_DEFAULT 2500
 #endif
 #define EVENTS_DEFAULT 2500
 #define EVENTS_MAX     20000
@@ -740,6 +740,35 @@ static void print_script(uint64_t seed, const struct sim_profile *p, struct even
 	printf("  %s\n", broken);
 }
 
+/*
+ * Seed 0 is written by hand: chance does not find it. A slot is back at its origin for longer than
+ * the idle timeout, held by one connection to another backend, whose end goes unnoticed until a
+ * handshake straddles the next change.
+ */
+static size_t make_history(struct sim_profile *p, struct event *events)
+{
+	uint8_t home = sim_mix(1) > sim_mix(2) ? 0 : 1; /* the choice of slot 0, less one */
+	const uint32_t ten_ticks = 8 + 32 * 10;
+	const struct event history[] = {
+		{E_DRAIN, home, 0, 0},	   {E_OPEN, 0, 0, 1},	      {E_UNDRAIN, home, 0, 0},
+		{E_TICK, 0, 0, ten_ticks}, {E_DATA, 0, 0, 1},	      {E_TICK, 0, 0, ten_ticks},
+		{E_DATA, 0, 0, 1},	   {E_TICK, 0, 0, ten_ticks}, {E_DATA, 0, 0, 1},
+		{E_TICK, 0, 0, ten_ticks}, {E_END, 0, 0, 2},	      {E_TICK, 0, 0, ten_ticks},
+		{E_TICK, 0, 0, ten_ticks}, {E_OPEN_SLOWLY, 0, 1, 1},  {E_DRAIN, home, 0, 0},
+		{E_SWEEP_PASS, 0, 0, 0},   {E_SWEEP_PASS, 0, 0, 0},   {E_DATA, 0, 1, 1},
+	};
+
+	*p = (struct sim_profile){.tracking = EK_TRACKING_JUST_ENOUGH,
+				  .slots = 1,
+				  .backends = 2,
+				  .buckets = 1,
+				  .room = EK_FLOW_WAYS,
+				  .timeout = {0, 9, 40, 12}};
+	tuples = 2;
+	memcpy(events, history, sizeof(history));
+	return sizeof(history) / sizeof(history[0]);
+}
+
 /* Returns the number of events after which a seed broke, or 0. */
 static size_t run_seed(uint64_t seed, size_t n, bool show)
 {
@@ -750,7 +779,10 @@ static size_t run_seed(uint64_t seed, size_t n, bool show)
 	rolling = sim_mix(seed);
 	make_profile(&profile);
 	sim.profile = profile;
-	make_events(events, n);
+	if (seed)
+		make_events(events, n);
+	else
+		n = make_history(&profile, events);
 	at = play(&profile, events, n);
 	if (at && show)
 		print_script(seed, &profile, events, at);
@@ -790,7 +822,7 @@ static bool run(uint64_t first, uint64_t seeds, size_t events, bool show)
 static void test_no_connection_changes_backend(void **state)
 {
 	(void)state;
-	assert_true(run(1, SEEDS_DEFAULT, EVENTS_DEFAULT, true));
+	assert_true(run(0, SEEDS_DEFAULT, EVENTS_DEFAULT, true));
 	assert_true(total.established > 50 * SEEDS_DEFAULT);
 	assert_true(sim.by_entry > 0 && sim.by_origin > 0 && sim.unstored > 0 && sim.lost > 0);
 	sim_stop();
@@ -801,7 +833,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {cmocka_unit_test(test_no_connection_changes_backend)};
 
 	if (argc > 1)
-		return !run(argc > 2 ? strtoull(argv[2], NULL, 0) : 1, strtoull(argv[1], NULL, 0),
+		return !run(argc > 2 ? strtoull(argv[2], NULL, 0) : 0, strtoull(argv[1], NULL, 0),
 			    argc > 3 ? strtoul(argv[3], NULL, 0) : EVENTS_DEFAULT,
 			    !getenv("QUIET"));
 	return cmocka_run_group_tests(tests, NULL, NULL);
