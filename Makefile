@@ -126,6 +126,18 @@ $(B)/tests/unit/%: tests/unit/%.c $(B)/asan/libevenkeel.a
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) -O1 -g $(SAN) $(WARN) -MMD -MP $< $(B)/asan/libevenkeel.a $(LIBS) -lcmocka -o $@
 
+# Threads want their own sanitizer; long histories none.
+$(B)/tests/unit/test_flow_threads: tests/unit/test_flow_threads.c
+	$(call say,TEST,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) -O1 -g -fsanitize=thread $(WARN) -MMD -MP $< -lcmocka -lpthread -o $@
+
+HISTORIES := $(B)/tests/unit/fast/test_property $(B)/tests/unit/fast/test_exhaustive
+$(B)/tests/unit/fast/%: tests/unit/%.c $(B)/libevenkeel.a
+	$(call say,TEST,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(WARN) -MMD -MP $< $(B)/libevenkeel.a -lcmocka -o $@
+
 $(B)/tests/bpf/%: tests/bpf/%.c $(B)/libevenkeel.a
 	$(call say,TEST,$@)
 	@mkdir -p $(@D)
@@ -140,8 +152,9 @@ $(B)/tests/fuzz/%: tests/fuzz/%.c $(LIB_SRCS) | $(SKELS)
 	$(Q)$(CLANG) $(CPPFLAGS) -O1 -g -fsanitize=fuzzer,address,undefined -MMD -MP -MF $@.d \
 		$< $(LIB_SRCS) $(LIBS) -o $@
 
-unit: have-deps $(UNITS)
-	@tests/run.sh $(UNITS)
+unit: have-deps $(UNITS) $(HISTORIES)
+	@tests/run.sh $(UNITS) $(HISTORIES)
+	@CC=$(CC) tests/unit/mutants.sh $(B)
 
 packet: have-deps $(PACKETS)
 	@tests/run.sh $(PACKETS)

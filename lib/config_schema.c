@@ -673,6 +673,6 @@ static const struct ek_row file_rows[] = {
 void ek_schema_read(struct ek_parse *parse, const yaml_node_t *root)
 {
 	parse->config->limits = (struct ek_config_limits){
-		.backends = 4096, .flows = 1u << 20, .flow_quota = 75, .remember_max = 50};
+		.backends = 4096, .flows = 1u << 20, .flow_quota = 75, .remember_max = 75};
 	read_mapping(parse, "", root, file_rows, parse->config);
 }
