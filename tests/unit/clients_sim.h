@@ -19,8 +19,7 @@ struct connection {
 	__u64 hash;
 	enum stage stage;
 	bool idler;	 /* says nothing by itself */
-	bool spoofed;	 /* `forged` is valid */
-	bool first;	 /* when its SYN was sent there was no other */
+	bool raced;	 /* another SYN with its addresses was on another CPU at the same time */
 	bool closed;	 /* the connection before, if any, has ended as one should, at `end` */
 	bool ended;	 /* its entry was closing at `end`, and nothing has revived it */
 	uint8_t backend; /* who answered its SYN */
@@ -28,7 +27,7 @@ struct connection {
 	uint32_t isn, sequence;
 	uint32_t last;		   /* tick of its last packet */
 	uint32_t end;		   /* of the last FIN or RST */
-	uint32_t forged;	   /* tick of the last other SYN with its addresses */
+	uint32_t forged;	   /* SYNs and data with its addresses, so far */
 	uint64_t changes, outages; /* sim's when its SYN was sent */
 };
 
@@ -120,19 +119,12 @@ static void send_data(struct connection *c, uint32_t bytes, uint32_t lag)
 	c->sequence += bytes;
 }
 
-/* One whose handshake nobody will complete: for a while the first SYN wins. */
-static void another_syn(struct connection *c)
-{
-	c->spoofed = true;
-	c->forged = sim.now;
-}
-
 /* The client's first packet after the handshake, which may straddle changes of the ring. */
 static void complete(struct connection *c)
 {
 	uint32_t expected = c->backend;
 	uint32_t backend = sim_packet(c->hash, EK_PACKET_DATA, c->sequence, sim.now);
-	bool promised = c->first && sim.now - c->last < EK_FLOW_EMBRYO_GRACE &&
+	bool promised = !c->raced && sim.now - c->last < EK_FLOW_EMBRYO_GRACE &&
 			c->outages == sim.outages && sim.up[expected];
 
 	if (c->stage != SYN_SENT)
@@ -147,7 +139,6 @@ static void complete(struct connection *c)
 		broke(c, "handshake", backend);
 	total.straddled++;
 	c->stage = NONE;
-	another_syn(c);
 }
 
 static void open_datagram(struct connection *c)
@@ -173,7 +164,7 @@ static void judge_syn(struct connection *c, uint32_t backend, uint64_t unstored)
 {
 	uint32_t slot = sim_owner()->ring.slot[ek_ring_index(c->hash)];
 
-	if (c->closed && sim.now - c->end > EK_FLOW_REUSE_AFTER && c->first &&
+	if (c->closed && sim.now - c->end > EK_FLOW_REUSE_AFTER && !c->raced &&
 	    unstored == sim.unstored && c->changes == sim.changes &&
 	    backend != ek_slot_current(slot)) {
 		c->backend = ek_slot_current(slot);
@@ -183,8 +174,6 @@ static void judge_syn(struct connection *c, uint32_t backend, uint64_t unstored)
 
 static void begin(struct connection *c, uint32_t r)
 {
-	if (c->stage == SYN_SENT)
-		another_syn(c);
 	if (c->stage != NONE)
 		c->closed = false;
 	c->stage = NONE;
@@ -200,7 +189,7 @@ static void begin(struct connection *c, uint32_t r)
 static void open_connection(struct connection *c, uint32_t r, bool delayed)
 {
 	uint64_t unstored = sim.unstored;
-	uint32_t backend;
+	uint32_t backend, forged = c->forged;
 
 	begin(c, r);
 	if (sim.profile.udp) {
@@ -208,10 +197,9 @@ static void open_connection(struct connection *c, uint32_t r, bool delayed)
 		return;
 	}
 	backend = sim_packet(c->hash, EK_PACKET_SYN, c->isn, sim.now);
-	c->first = !c->spoofed || sim.now - c->forged > EK_FLOW_EMBRYO_GRACE + SKEW;
+	c->raced = c->forged != forged;
 	if (!backend || !host[backend]) {
 		total.refused++;
-		another_syn(c);
 		return;
 	}
 	judge_syn(c, backend, unstored);

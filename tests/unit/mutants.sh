@@ -52,6 +52,7 @@ mutant unstored-beside-dead evenkeel/select.h 's/m->live \|\| !ek_select_alive\(
 mutant noins-unless-live evenkeel/select.h 's/m->live \|\| c->backend != ek_slot_origin/c->backend != ek_slot_origin/'
 mutant second-entry-beside evenkeel/select.h 's/^\tif \(m->embryo\)$/\tif (m->live) ek_select_write(c, c->backend, EK_FLOW_EMBRYONIC, m->live, m->live_way); else if (m->embryo)/'
 mutant first-syn-wins evenkeel/select.h '/^static.* ek_select_syn/,/^}/s/< EK_FLOW_EMBRYO_GRACE/< 0/'
+mutant second-syn evenkeel/select.h 's/ek_select_unstored\(c, s, e, m\);.*first SYN.*/c->backend = embryo;/'
 mutant reuse evenkeel/select.h 's/\(!closing \|\| .*$/1) {/'
 mutant syn-renews evenkeel/select.h 's/ek_select_write\(c, live, EK_FLOW_ESTABLISHED, m->live, m->live_way\);//'
 mutant unstored-renews evenkeel/select.h '/^static.* ek_select_unstored/,/^}/s/m->live,$/0,/'

@@ -8,11 +8,11 @@
  *
  * A connection is established once the packet that completes its handshake reached the backend
  * that answered its SYN. Not promised, and therefore not held against it: a handshake that
- * straddles a change of health or a takeover, takes 5 s, or follows another SYN for its addresses
- * within 5 s; silence for longer than the idle timeout, or than the closing timeout after a FIN or
- * RST that nothing followed two ticks later or more, forged or not; a connection that spoke while
- * its backend was believed down (another host has answered); somebody who guesses a sequence number
- * within 2^20 of the client's.
+ * straddles a change of health or a takeover, takes 5 s, or begins while another CPU has a forged
+ * SYN for its addresses in hand; silence for longer than the idle timeout, or than the closing
+ * timeout after a FIN or RST that nothing followed two ticks later or more, forged or not; a
+ * connection that spoke while its backend was believed down (another host has answered); somebody
+ * who guesses a sequence number within 2^20 of the client's.
  *
  *     test_property                          as many seeds as a unit test may take
  *     test_property SEEDS [FIRST [EVENTS]]   that many; the exit code says whether one failed
@@ -142,8 +142,6 @@ static void crash(uint32_t b)
 	life[b]++;
 	for (uint32_t i = 0; i < tuples; i++)
 		if (connections[i].stage != NONE && connections[i].backend == b) {
-			if (connections[i].stage == SYN_SENT)
-				another_syn(&connections[i]);
 			connections[i].stage = NONE;
 			total.crashed++;
 		}
@@ -220,10 +218,9 @@ static void apply_forged(const struct event *e, struct connection *c)
 	if (c->stage >= ESTABLISHED && is_forgotten(c))
 		c->stage = NONE;
 	c->closed = false;
+	c->forged++;
 	switch (e->kind) {
 	case E_FORGED_SYN:
-		if (c->stage != SYN_SENT) /* the first one wins */
-			another_syn(c);
 		sim_packet(c->hash, EK_PACKET_SYN, far, sim.now);
 		break;
 	case E_FORGED_END:
@@ -231,8 +228,6 @@ static void apply_forged(const struct event *e, struct connection *c)
 		note_end(c);
 		break;
 	case E_FORGED_DATA:
-		if (sim.profile.tracking == EK_TRACKING_FULL && c->stage != SYN_SENT)
-			another_syn(c); /* as good as one: it leaves an embryo */
 		sim_packet(c->hash, EK_PACKET_DATA, far, sim.now);
 		break;
 	}

@@ -9,7 +9,9 @@
 #include <string.h>
 #include "ring.h"
 
-enum { NONE = EK_TRACKING_NONE, JUST = EK_TRACKING_JUST_ENOUGH, FULL = EK_TRACKING_FULL };
+#define NONE EK_TRACKING_NONE
+#define JUST EK_TRACKING_JUST_ENOUGH
+#define FULL EK_TRACKING_FULL
 
 static void test_slot_layout(void **state)
 {
