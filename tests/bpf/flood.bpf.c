@@ -133,12 +133,18 @@ static __always_inline void watch(const struct segment *s)
 	watched.pending = 1;
 }
 
-/* One entry changed: only an empty one, or an embryo that had its time, into an embryo. */
+/*
+ * One entry changed: only an empty one, or an embryo that had its time, into an embryo; or the
+ * flow's own established one was seen again.
+ */
 static __always_inline void judge_change(__u64 old, __u64 new)
 {
 	__u32 age = ek_flow_age(old, new);
 
-	if ((new ^ watched.hash) >> 31 || ek_flow_state(new) != EK_FLOW_EMBRYONIC) {
+	if (!((old ^ new) & ~(__u64)EK_TICK_MASK) && !((new ^ watched.hash) >> 31) &&
+	    ek_flow_state(new) == EK_FLOW_ESTABLISHED) {
+		flood_audit.known++;
+	} else if ((new ^ watched.hash) >> 31 || ek_flow_state(new) != EK_FLOW_EMBRYONIC) {
 		flood_audit.broken++;
 	} else if (!old) {
 		flood_audit.into_empty++;
@@ -157,7 +163,7 @@ static __always_inline void judge_change(__u64 old, __u64 new)
 static __always_inline void judge(void)
 {
 	struct ek_flow_bucket *bucket = bpf_map_lookup_elem(&flows, &watched.bucket);
-	__u64 old = 0, new = 0, changes = 0;
+	__u64 old = 0, new = 0, changes = 0, ways;
 
 	if (!bucket || !watched.pending)
 		return;
@@ -171,12 +177,15 @@ static __always_inline void judge(void)
 		new |= is & ~same;
 		changes += same + 1;
 	}
+	ways = ek_flow_find(bucket, watched.hash);
 	if (changes == 1)
 		judge_change(old, new);
 	else if (changes)
 		flood_audit.broken++;
-	else if (ek_flow_find(bucket, watched.hash))
+	else if (ways & ~ek_flow_embryos(bucket))
 		flood_audit.known++;
+	else if (ways)
+		flood_audit.second++;
 	else
 		flood_audit.lost++;
 }

@@ -30,7 +30,8 @@ struct flood_tuple {
 struct flood_audit {
 	__u64 into_empty, over_embryo; /* stored */
 	__u64 renewed;		       /* stored over the same flow's own old embryo */
-	__u64 known;		       /* the flow had an entry, which stayed as it was */
+	__u64 known;		       /* the flow had a live entry, which kept its backend */
+	__u64 second;		       /* another SYN of it has a young embryo: not stored */
 	__u64 lost;		       /* not stored */
 	__u64 broken;		       /* something else changed, or too early */
 	__u32 youngest;		       /* embryo that was replaced: its age in ticks */

@@ -192,8 +192,9 @@ static void expect_accounted(const struct world *w, const struct tally *before,
 	uint64_t lost = after->unstored - before->unstored + full;
 
 	assert_int_equal(a->broken, 0);
-	assert_int_equal(a->into_empty + a->over_embryo + a->renewed + a->known + a->lost, SYNS);
-	assert_int_equal(a->lost, lost);
+	assert_int_equal(
+		a->into_empty + a->over_embryo + a->renewed + a->known + a->second + a->lost, SYNS);
+	assert_int_equal(a->second + a->lost, lost);
 	assert_int_equal(after->dropped - before->dropped, full);
 	assert_int_equal(after->forwarded - before->forwarded, SYNS - full + CHUNKS * FLOOD_LIVE);
 	if (a->over_embryo + a->renewed)
@@ -216,9 +217,9 @@ static void print_flood(const struct world *w, const struct flood_row *row, doub
 	if (a->over_embryo + a->renewed)
 		print_message("    the youngest embryo replaced was %u ticks old (grace: %u)\n",
 			      a->youngest, EK_FLOW_EMBRYO_GRACE);
-	print_message("    not stored: %" PRIu64 " (to origin %" PRIu64 ", table-full %" PRIu64
-		      ")\n",
-		      (uint64_t)a->lost, after->unstored - before->unstored,
+	print_message("    not stored: %" PRIu64 " for want of room, %" PRIu64
+		      " after another SYN (to origin %" PRIu64 ", table-full %" PRIu64 ")\n",
+		      (uint64_t)a->lost, (uint64_t)a->second, after->unstored - before->unstored,
 		      after->table_full - before->table_full);
 	print_message("    table: %" PRIu64 " of %u entries in use; memory: %ld bytes, as before\n",
 		      entries_in_use(w), w->buckets * EK_FLOW_WAYS, memory_of(w));
