@@ -25,9 +25,8 @@ static __always_inline int find_service(struct packet *p, void *data, void *end,
 	if (!*service)
 		return XDP_PASS;
 	*hash = ek_hash_finish(&hash_key, *hash + client_hash(p, family));
-	*ring = family == AF_INET
-			? ek_hash_ring4(&hash_key, *service, p->source.words[3], *hash)
-			: ek_hash_ring6(&hash_key, *service, &p->source, *hash);
+	*ring = family == AF_INET ? ek_hash_ring4(&hash_key, *service, p->source.words[3], *hash)
+				  : ek_hash_ring6(&hash_key, *service, &p->source, *hash);
 	return 0;
 }
 

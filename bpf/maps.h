@@ -35,7 +35,8 @@ struct {
 /*
  * One ring per service, by ek_service.id. Writer: controller (slots through mmap; the outer map
  * only when a service comes or goes). Reader: every packet of the service. Sizes and no types:
- * Linux 6.1 refuses, with EINVAL, to put a ring that was made without BTF where the template has it.
+ * Linux 6.1 refuses, with EINVAL, to put a ring that was made without BTF where the template has
+ * it.
  */
 struct ring_map {
 	__uint(type, BPF_MAP_TYPE_ARRAY);

@@ -130,8 +130,7 @@ static __always_inline int select_remembering(const struct ek_service *service,
 }
 
 static __always_inline int backend_select(const struct ek_service *service, const struct packet *p,
-					  __u64 hash, __u64 ring_hash,
-					  struct ek_backend **out)
+					  __u64 hash, __u64 ring_hash, struct ek_backend **out)
 {
 	struct ek_ring *ring = ring_of(service);
 	__u32 index = ek_ring_index(ring_hash), slot, backend;

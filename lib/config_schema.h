@@ -95,7 +95,7 @@ EK_VALUE_READER(choice);
 EK_VALUE_READER(name);
 EK_VALUE_READER(interface);
 EK_VALUE_READER(file); /* an absolute path */
-EK_VALUE_READER(path);	    /* of a URL */
+EK_VALUE_READER(path); /* of a URL */
 EK_VALUE_READER(host);
 EK_VALUE_READER(regex);
 EK_VALUE_READER(status);  /* 200 or 200-299, into two unsigned ints */

@@ -325,10 +325,9 @@ static bool valid_file(const char *text)
 }
 
 void ek_value_file(struct ek_parse *parse, const struct ek_row *row, const yaml_node_t *value,
-			void *out)
+		   void *out)
 {
-	copy(parse, row, value, out, valid_file,
-	     "an absolute path ('/...') of at most 107 bytes");
+	copy(parse, row, value, out, valid_file, "an absolute path ('/...') of at most 107 bytes");
 }
 
 static bool valid_path(const char *text)

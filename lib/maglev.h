@@ -3,8 +3,9 @@
  * Maglev hashing (Eisenbud et al., NSDI 2016, section 3.4), weighted.
  *
  * Each backend's preference list is a permutation of the ring's slots seeded by its address and
- * port alone (not the paper's arithmetic progression: see preference() in maglev.c), and backends take turns in the order of their addresses: the same set gives the same
- * table on every node, whatever the order of the file.
+ * port alone (not the paper's arithmetic progression: see preference() in maglev.c), and backends
+ * take turns in the order of their addresses: the same set gives the same table on every node,
+ * whatever the order of the file.
  */
 #ifndef EVENKEEL_MAGLEV_H
 #define EVENKEEL_MAGLEV_H

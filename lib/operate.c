@@ -8,6 +8,7 @@
 #include "ip.h"
 #include "log.h"
 #include "operate.h"
+#include "world.h"
 
 #define DRAIN_TIMEOUT_MAX (30u * 86400)
 
@@ -215,19 +216,6 @@ static json_t *backend_change(const char *name, const struct ek_ip *address, con
 			 "change", change);
 }
 
-static const struct ek_service_runtime *counterpart(const struct ek_world *world,
-						    const struct ek_service_runtime *s)
-{
-	for (size_t i = 0; i < world->n_services; i++) {
-		const struct ek_config_service *a = world->services[i].config, *b = s->config;
-
-		if (a->port == b->port && a->protocol == b->protocol &&
-		    ek_ip_equal(&a->vip, &b->vip))
-			return &world->services[i];
-	}
-	return NULL;
-}
-
 static const struct ek_member *same_backend(const struct ek_service_runtime *s,
 					    const struct ek_ip *address)
 {
@@ -296,14 +284,14 @@ static json_t *preview(struct ek_controller *c, const struct ek_world *next,
 	json_t *services = json_array();
 
 	for (size_t i = 0; i < next->n_services; i++)
-		json_array_append_new(services,
-				      service_preview(c, plan,
-						      counterpart(&c->world, &next->services[i]),
-						      &next->services[i], intent->services[i].id));
+		json_array_append_new(
+			services,
+			service_preview(c, plan, ek_world_find(&c->world, next->services[i].config),
+					&next->services[i], intent->services[i].id));
 	for (size_t i = 0; i < c->world.n_services; i++) {
 		const struct ek_service_runtime *s = &c->world.services[i];
 
-		if (!counterpart(next, s))
+		if (!ek_world_find(next, s->config))
 			json_array_append_new(services, service_preview(c, plan, s, NULL, s->id));
 	}
 	return json_pack("{s:o, s:i}", "services", services, "operations", (int)plan->n);

@@ -66,12 +66,13 @@ static uint64_t service_key(const struct ek_config_service *c)
 	return EK_SERVICE_KEY(htons(c->port), c->protocol, EK_SERVICE_LIVE);
 }
 
-static int find_id(const struct planning *p, const struct ek_config_service *c)
+int ek_state_find(const struct ek_state *state, const struct ek_config_service *c)
 {
 	for (int id = 0; id < (int)EK_SERVICES_MAX; id++) {
-		const struct ek_state_service *s = &p->state->services[id];
+		const struct ek_state_service *s = &state->services[id];
 
-		if (s->used && s->entry.key == service_key(c) && ek_ip_equal(&s->entry.vip, &c->vip))
+		if (s->used && s->entry.key == service_key(c) &&
+		    ek_ip_equal(&s->entry.vip, &c->vip))
 			return id;
 	}
 	return -1;
@@ -82,7 +83,7 @@ static int assign_ids(struct planning *p)
 	int free_id = 0;
 
 	for (size_t i = 0; i < p->intent->n_services; i++) {
-		int id = find_id(p, p->intent->services[i].config);
+		int id = ek_state_find(p->state, p->intent->services[i].config);
 
 		if (id >= 0)
 			p->keep_service[id] = true;
@@ -143,12 +144,12 @@ static int assign_row(struct planning *p, const struct row_key *rows, size_t n, 
 		      struct ek_intent_backend *b)
 {
 	struct row_key key = {.service = id, .address = b->address};
-	const struct row_key *found =
-		bsearch(&key, rows, n, sizeof(*rows), by_service_and_address);
+	const struct row_key *found = bsearch(&key, rows, n, sizeof(*rows), by_service_and_address);
 
 	b->index = found ? found->index : free_row(p);
 	if (b->index == EK_BACKEND_NONE) {
-		ek_error_set(p->error, "more than %u backends, counting those still remembered; "
+		ek_error_set(p->error,
+			     "more than %u backends, counting those still remembered; "
 			     "limits.backends sets the number",
 			     p->state->limit - 1);
 		return -ENOSPC;
@@ -215,17 +216,15 @@ struct ek_backend ek_plan_row(const struct ek_config_service *service, uint16_t 
 static struct ek_service service_entry(const struct ek_config_service *c, uint16_t id,
 				       struct ek_clock clock)
 {
+	unsigned int established =
+		c->protocol == IPPROTO_UDP ? c->timeouts.udp : c->timeouts.established;
 	struct ek_service entry = {
 		.vip = c->vip,
 		.key = service_key(c),
 		.id = id,
-		.timeout = {
-			[EK_FLOW_EMBRYONIC] = ek_ticks(clock, c->timeouts.embryonic),
-			[EK_FLOW_ESTABLISHED] = ek_ticks(clock, c->protocol == IPPROTO_UDP
-									? c->timeouts.udp
-									: c->timeouts.established),
-			[EK_FLOW_CLOSING] = ek_ticks(clock, c->timeouts.closing),
-		},
+		.timeout = {[EK_FLOW_EMBRYONIC] = ek_ticks(clock, c->timeouts.embryonic),
+			    [EK_FLOW_ESTABLISHED] = ek_ticks(clock, established),
+			    [EK_FLOW_CLOSING] = ek_ticks(clock, c->timeouts.closing)},
 		.hash_prefix4 = c->hash_prefix4,
 		.hash_prefix6 = c->hash_prefix6,
 	};
@@ -237,8 +236,8 @@ static struct ek_service service_entry(const struct ek_config_service *c, uint16
 	if (c->method == EK_METHOD_SOURCE_HASH)
 		entry.flags |= EK_SERVICE_F_SOURCE_HASH;
 	if (c->outer_source_set) {
-		unsigned int bits = (ek_ip_is_v4(&c->outer_source) ? 32 : 128) -
-				    c->outer_source_length;
+		unsigned int bits =
+			(ek_ip_is_v4(&c->outer_source) ? 32 : 128) - c->outer_source_length;
 
 		entry.outer_source = c->outer_source;
 		entry.outer_mask = htonl(bits >= 32 ? ~0u : (1u << bits) - 1);
@@ -300,9 +299,9 @@ static int plan_ring(struct planning *p, const struct ek_intent_service *s)
 	if (!list)
 		return -ENOMEM;
 	n = collect_members(s, list);
-	if (old->used && (!n || (old->built && old->tracking == s->config->tracking &&
-				 n == old->n_members &&
-				 !memcmp(list, old->members, n * sizeof(*list))))) {
+	if (old->used &&
+	    (!n || (old->built && old->tracking == s->config->tracking && n == old->n_members &&
+		    !memcmp(list, old->members, n * sizeof(*list))))) {
 		free(list);
 		return 0;
 	}
@@ -409,7 +408,8 @@ static void commit_op(struct ek_state *state, struct ek_op *op)
 
 	switch (op->kind) {
 	case EK_OP_BACKEND_SET:
-		state->backends[op->index] = (struct ek_state_backend){.used = true, .row = op->row};
+		state->backends[op->index] =
+			(struct ek_state_backend){.used = true, .row = op->row};
 		break;
 	case EK_OP_RING_SET:
 		free(s->members);

@@ -40,7 +40,7 @@ struct ek_state {
 	struct ek_state_service services[EK_SERVICES_MAX];
 	struct ek_state_backend *backends; /* [limit], 0 unused */
 	uint32_t limit;
-	uint32_t next; /* where the search for a free row begins */
+	uint32_t next;	       /* where the search for a free row begins */
 	struct ek_clock clock; /* for timeouts; HZ 1000 unless set */
 };
 
@@ -76,7 +76,7 @@ struct ek_op {
 	enum ek_op_kind kind;
 	uint16_t index;
 	uint16_t id;
-	bool fresh; /* RING_SET: the service is new, its ring has no past */
+	bool fresh;		   /* RING_SET: the service is new, its ring has no past */
 	enum ek_tracking tracking; /* RING_SET, SERVICE_SET */
 	union {
 		struct ek_backend row;
@@ -94,6 +94,8 @@ struct ek_plan {
 	uint32_t next; /* state->next once committed */
 };
 
+/* The id of the service with this VIP, port and protocol, or -1. */
+int ek_state_find(const struct ek_state *state, const struct ek_config_service *config);
 int ek_state_init(struct ek_state *state, uint32_t limit);
 void ek_state_free(struct ek_state *state);
 

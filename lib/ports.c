@@ -115,7 +115,8 @@ static bool follow(struct ek_ports *ports, struct port *p, struct ek_error *erro
 	}
 	p->status.ifindex = ifindex;
 	if (!link) {
-		ek_error_set(error, "%s: there is no such interface; see 'ip link'", p->status.name);
+		ek_error_set(error, "%s: there is no such interface; see 'ip link'",
+			     p->status.name);
 		snprintf(p->status.why, sizeof(p->status.why), "%s", error->text);
 		*err = -ENODEV;
 		return was_attached;

@@ -14,8 +14,8 @@
 struct ek_port_status {
 	char name[IFNAMSIZ];
 	enum ek_xdp_mode wanted;
-	int ifindex;	/* 0: there is no such interface now */
-	int number;	/* of the port, -1 when not attached */
+	int ifindex; /* 0: there is no such interface now */
+	int number;  /* of the port, -1 when not attached */
 	unsigned int mtu;
 	bool up;
 	uint8_t mac[6];

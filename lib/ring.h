@@ -26,7 +26,8 @@ bool ek_slot_remembers(uint32_t slot, enum ek_tracking tracking);
  * May it forget? `busy`: an entry of this slot names another backend than current, by a whole
  * scan of the table that began after the slot's last change. Times in ticks.
  */
-bool ek_slot_may_forget(uint32_t slot, uint16_t hit, uint32_t now, uint32_t idle_timeout, bool busy);
+bool ek_slot_may_forget(uint32_t slot, uint16_t hit, uint32_t now, uint32_t idle_timeout,
+			bool busy);
 uint32_t ek_slot_forget(uint32_t slot, enum ek_tracking tracking);
 
 /*

@@ -28,8 +28,8 @@ struct ek_sweep_service {
 
 struct ek_sweep_backend {
 	uint32_t embryonic, established, closing; /* entries that name it */
-	uint32_t slots;	  /* whose current it is */
-	uint32_t origins; /* remembering slots whose origin it is, without being their current */
+	uint32_t slots;				  /* whose current it is */
+	uint32_t origins;  /* remembering slots whose origin it is, without being their current */
 	uint32_t last_hit; /* ticks since one of those was last hit; valid when origins is not 0 */
 };
 

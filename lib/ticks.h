@@ -13,7 +13,8 @@ struct ek_clock {
 	unsigned int shift;
 };
 
-/* The shift that brings a tick nearest to a second: 10 for HZ 1000, 8 for 250 and 300, 7 for 100. */
+/* The shift that brings a tick nearest to a second: 10 for HZ 1000, 8 for 250 and 300, 7 for 100.
+ */
 static inline struct ek_clock ek_clock_of(unsigned int hz)
 {
 	struct ek_clock clock = {.hz = hz};

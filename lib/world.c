@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <arpa/inet.h>
 #include "ip.h"
 #include "log.h"
 #include "world.h"
@@ -66,8 +65,8 @@ static bool same_service(const struct ek_config_service *a, const struct ek_conf
 	return a->port == b->port && a->protocol == b->protocol && ek_ip_equal(&a->vip, &b->vip);
 }
 
-static struct ek_service_runtime *find_service(const struct ek_world *world,
-					       const struct ek_config_service *config)
+struct ek_service_runtime *ek_world_find(const struct ek_world *world,
+					 const struct ek_config_service *config)
 {
 	for (size_t i = 0; world && i < world->n_services; i++)
 		if (same_service(world->services[i].config, config))
@@ -76,17 +75,6 @@ static struct ek_service_runtime *find_service(const struct ek_world *world,
 }
 
 /* --- what the data plane remembers of a service, at start ------------------------------------ */
-
-static int state_id(const struct ek_state *state, const struct ek_config_service *s)
-{
-	uint64_t key = EK_SERVICE_KEY(htons(s->port), s->protocol, EK_SERVICE_LIVE);
-
-	for (int id = 0; id < (int)EK_SERVICES_MAX; id++)
-		if (state->services[id].used && state->services[id].entry.key == key &&
-		    ek_ip_equal(&state->services[id].entry.vip, &s->vip))
-			return id;
-	return -1;
-}
 
 static enum ek_health_state adopted_health(const struct ek_state *state, int id,
 					   const struct ek_ip *address)
@@ -165,7 +153,7 @@ static size_t most_members(const struct ek_service_runtime *s, const struct ek_s
 static int build_service(struct ek_service_runtime *s, const struct ek_service_runtime *old,
 			 struct ek_controller *c)
 {
-	int id = old ? -1 : state_id(&c->state, s->config), err;
+	int id = old ? -1 : ek_state_find(&c->state, s->config), err;
 
 	s->warm = old ? old->warm : id >= 0;
 	s->born = old ? old->born : 0;
@@ -187,7 +175,7 @@ int ek_world_build(struct ek_world *world, const struct ek_world *old,
 
 		s->config = &config->services[i];
 		world->n_services = i + 1;
-		if (build_service(s, find_service(old, s->config), c)) {
+		if (build_service(s, ek_world_find(old, s->config), c)) {
 			ek_world_abandon(world, old, c);
 			break;
 		}
@@ -205,7 +193,7 @@ static void free_all_but(struct ek_world *world, const struct ek_world *kept,
 {
 	for (size_t i = 0; i < world->n_services; i++) {
 		struct ek_service_runtime *s = &world->services[i];
-		const struct ek_service_runtime *other = find_service(kept, s->config);
+		const struct ek_service_runtime *other = ek_world_find(kept, s->config);
 
 		for (size_t j = 0; j < s->n_members; j++)
 			if (!find_member(other, &s->members[j].backend->address))

@@ -21,7 +21,11 @@ void ek_world_abandon(struct ek_world *world, const struct ek_world *old, struct
 void ek_world_replace(struct ek_world *current, struct ek_world *next, struct ek_controller *c);
 void ek_world_free(struct ek_world *world, struct ek_controller *c);
 
-/* Lets go of retired backends that no slot and no entry names any more. Returns true if there were any. */
+/* The service with the same VIP, port and protocol, or NULL. */
+struct ek_service_runtime *ek_world_find(const struct ek_world *world,
+					 const struct ek_config_service *config);
+/* Lets go of retired backends that no slot and no entry names any more. Returns true if there were
+ * any. */
 bool ek_world_forget(struct ek_world *world, struct ek_controller *c);
 
 #endif

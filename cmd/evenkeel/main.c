@@ -42,7 +42,8 @@ static const struct command {
 	 "give a backend no new connections, and keep the ones it has",
 	 "  --timeout DURATION    call it done after this time, whatever is left (10m, 2h)\n"
 	 "'evenkeel status SERVICE' shows what still needs the backend.\n"},
-	{"undrain", command_undrain, 1, 0, "SERVICE/BACKEND", "give it new connections again", NULL},
+	{"undrain", command_undrain, 1, 0, "SERVICE/BACKEND", "give it new connections again",
+	 NULL},
 	{"weight", command_weight, 2, 0, "SERVICE/BACKEND N|default",
 	 "another weight than the file's, until it is set to default", NULL},
 	{"plan", command_plan, 1, 0, "FILE", "what a reload of FILE would change", NULL},

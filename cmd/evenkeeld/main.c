@@ -36,8 +36,10 @@ static const char usage[] =
 	"      --help\n"
 	"      --version\n"
 	"\n"
-	"SIGHUP reloads FILE. SIGTERM and SIGINT stop and detach. SIGQUIT stops and leaves the data\n"
-	"plane forwarding, for the next evenkeeld to adopt. Exit status: 0, 1 on failure, 2 when the\n"
+	"SIGHUP reloads FILE. SIGTERM and SIGINT stop and detach. SIGQUIT stops and leaves the "
+	"data\n"
+	"plane forwarding, for the next evenkeeld to adopt. Exit status: 0, 1 on failure, 2 when "
+	"the\n"
 	"options or FILE are wrong.\n";
 
 static void on_hangup(evutil_socket_t number, short what, void *arg)
@@ -96,8 +98,10 @@ static struct event *watch_signal(struct daemon_run *d, int number, event_callba
 static int loop(struct daemon_run *d)
 {
 	struct event *events[] = {
-		watch_signal(d, SIGHUP, on_hangup), watch_signal(d, SIGTERM, on_stop),
-		watch_signal(d, SIGINT, on_stop),   watch_signal(d, SIGQUIT, on_stop),
+		watch_signal(d, SIGHUP, on_hangup),
+		watch_signal(d, SIGTERM, on_stop),
+		watch_signal(d, SIGINT, on_stop),
+		watch_signal(d, SIGQUIT, on_stop),
 	};
 	int failed = event_base_dispatch(d->base) < 0;
 
@@ -161,7 +165,15 @@ static int detach(const char *pin_dir)
 	return err ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
-enum option_id { OPT_CHECK = 256, OPT_DETACH, OPT_PIN_DIR, OPT_SOCKET, OPT_STATE_DIR, OPT_HELP, OPT_VERSION };
+enum option_id {
+	OPT_CHECK = 256,
+	OPT_DETACH,
+	OPT_PIN_DIR,
+	OPT_SOCKET,
+	OPT_STATE_DIR,
+	OPT_HELP,
+	OPT_VERSION
+};
 
 static const struct option long_options[] = {
 	{"config", required_argument, NULL, 'c'},

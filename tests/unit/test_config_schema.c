@@ -14,18 +14,23 @@ static const struct row file_rows[] = {
 	{"a misspelt key", TOP "servces: []\n" SERVICES,
 	 "3:1: unknown key 'servces'; did you mean 'services'?\n"},
 	{"a key nothing like ours", TOP SERVICES "colour: blue\n",
-	 "4:1: unknown key 'colour', expected one of node, state-dir, hash-key, interfaces, limits, "
+	 "4:1: unknown key 'colour', expected one of node, state-dir, hash-key, interfaces, "
+	 "limits, "
 	 "services\n"},
 	{"a short key is not corrected into another word", TOP SERVICES "no: 1\n",
-	 "4:1: unknown key 'no', expected one of node, state-dir, hash-key, interfaces, limits, services\n"},
+	 "4:1: unknown key 'no', expected one of node, state-dir, hash-key, interfaces, limits, "
+	 "services\n"},
 	{"a very long key", TOP SERVICES X64 ": 1\n",
-	 "4:1: unknown key '" X44 "...', expected one of node, state-dir, hash-key, interfaces, limits, "
+	 "4:1: unknown key '" X44
+	 "...', expected one of node, state-dir, hash-key, interfaces, limits, "
 	 "services\n"},
 	{"a key with a control character", TOP SERVICES "\"a\\e[31m\": 1\n",
-	 "4:1: unknown key 'a?[31m', expected one of node, state-dir, hash-key, interfaces, limits, "
+	 "4:1: unknown key 'a?[31m', expected one of node, state-dir, hash-key, interfaces, "
+	 "limits, "
 	 "services\n"},
 	{"an empty key", TOP SERVICES "\"\": 1\n",
-	 "4:1: unknown key '', expected one of node, state-dir, hash-key, interfaces, limits, services\n"},
+	 "4:1: unknown key '', expected one of node, state-dir, hash-key, interfaces, limits, "
+	 "services\n"},
 	{"a list as a key", TOP SERVICES "? [a]\n: 1\n",
 	 "4:3: a list or mapping, expected a key\n"},
 	{"a key twice", TOP SERVICES "node: lb2\n",
