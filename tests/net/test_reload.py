@@ -144,3 +144,27 @@ def test_a_file_that_is_gone_changes_nothing(lab):
         assert len(lab.lb.status()["services"]) == 2
     finally:
         (lab.dir / "away").rename(lab.config)
+
+
+def test_another_hash_key_is_refused(lab, figure):
+    """Every connection would go elsewhere. The same key from a file is accepted."""
+    key, good = lab.dir / "key", lab.config.read_text()
+    text = good.replace("interfaces:", f"hash-key: {key}\ninterfaces:", 1)
+    own = lab.lb.run("cat", "/var/lib/evenkeel/hash-key").stdout
+    assert text != good and len(own.strip()) == 192
+    try:
+        for content, mode, expected in (("5a" * 96, 0o600, "the hash key cannot change"),
+                                        (own, 0o644, "readable by others"),
+                                        ("5a" * 95, 0o600, "expected 192 hexadecimal digits")):
+            key.write_text(content)
+            key.chmod(mode)
+            lab.config.write_text(text)
+            refused = lab.lb.cli("reload", check=False)
+            figure(refused.stderr.strip())
+            assert refused.returncode == 1 and expected in refused.stderr
+            assert own.strip() not in lab.lb.daemon.log()
+        key.write_text(own)
+        lab.lb.cli("reload")
+    finally:
+        lab.config.write_text(good)
+        lab.lb.cli("reload")
