@@ -371,6 +371,23 @@ static json_t *slot_json(const struct subject *subject, const struct ek_explanat
 			 lookup ? json_integer(seconds(subject, e->unhit)) : json_null());
 }
 
+/* The latest first. */
+static json_t *history_json(const struct ek_check_status *status)
+{
+	json_t *list = json_array();
+
+	for (uint64_t n = status->changes; n && n + EK_HEALTH_HISTORY > status->changes; n--) {
+		const struct ek_health_change *change =
+			&status->history[(n - 1) % EK_HEALTH_HISTORY];
+
+		json_array_append_new(list, json_pack("{s:s, s:o, s:o}", "health",
+						      ek_health_state_name(change->state), "at",
+						      ek_control_time(change->at), "why",
+						      ek_control_text(change->why)));
+	}
+	return list;
+}
+
 static json_t *backend_json(const struct subject *subject, const struct ek_member *m)
 {
 	const struct ek_check_status *status = ek_check_status(m->backend->check);
@@ -378,13 +395,14 @@ static json_t *backend_json(const struct subject *subject, const struct ek_membe
 	uint64_t hop = ek_controller_nexthop(subject->c, subject->service, m, NULL, detail,
 					     sizeof(detail));
 
-	return json_pack("{s:s, s:s, s:s, s:o, s:o, s:s, s:s, s:b}", "name", m->backend->name,
+	return json_pack("{s:s, s:s, s:s, s:o, s:o, s:s, s:s, s:b, s:o}", "name", m->backend->name,
 			 "address", ek_ip_format(&m->backend->address, address), "health",
 			 ek_health_state_name(status->state), "why", ek_control_text(status->why),
 			 "since", ek_control_time(status->since), "nexthop",
 			 EK_NEXTHOP_FLAGS(hop) & EK_NEXTHOP_RESOLVED ? "resolved" : "unresolved",
 			 "nexthop_detail", detail, "draining",
-			 !!(EK_NEXTHOP_FLAGS(hop) & EK_NEXTHOP_DRAINING));
+			 !!(EK_NEXTHOP_FLAGS(hop) & EK_NEXTHOP_DRAINING), "history",
+			 history_json(status));
 }
 
 /* Those that the slot or an entry names: nobody else can be chosen. */

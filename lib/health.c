@@ -70,11 +70,21 @@ static void enter(struct ek_check *check, enum ek_health_state state)
 	check->status.since = time(NULL);
 }
 
+static void remember(struct ek_check_status *status)
+{
+	struct ek_health_change *change = &status->history[status->changes++ % EK_HEALTH_HISTORY];
+
+	change->state = status->state;
+	change->at = status->since;
+	memcpy(change->why, status->why, sizeof(change->why));
+}
+
 static void set_state(struct ek_check *check, enum ek_health_state state)
 {
 	struct ek_health *health = check->health;
 
 	enter(check, state);
+	remember(&check->status);
 	if (!check->queued) {
 		TAILQ_INSERT_TAIL(&health->queue, check, queue);
 		check->queued = true;

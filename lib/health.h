@@ -53,6 +53,14 @@ struct event_base;
 struct ek_health; /* the engine */
 struct ek_check;  /* one running check of one backend */
 
+#define EK_HEALTH_HISTORY 8
+
+struct ek_health_change {
+	enum ek_health_state state;
+	time_t at;
+	char why[EK_HEALTH_WHY];
+};
+
 /* What a check tells about itself; valid until control returns to the event loop. */
 struct ek_check_status {
 	enum ek_health_state state;
@@ -61,6 +69,9 @@ struct ek_check_status {
 	uint64_t results;	   /* finished checks; "not checked" is none */
 	uint64_t last_duration_us; /* of the last finished check */
 	char why[EK_HEALTH_WHY];   /* the last result in words: "connected in 0.4 ms", … */
+	/* The latest changes of state: change n stands at n % EK_HEALTH_HISTORY. */
+	struct ek_health_change history[EK_HEALTH_HISTORY];
+	uint64_t changes;
 };
 
 /*

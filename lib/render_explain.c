@@ -105,9 +105,25 @@ static void print_backend(struct ek_show_table *table, const json_t *backend)
 		     ek_show_is(backend, "nexthop", "unresolved") ? "; next hop unresolved" : "");
 }
 
+/* What the checks said before, for a backend whose health has changed since it is known. */
+static void print_history(const struct ek_render *render, const json_t *backend)
+{
+	const json_t *history = json_object_get(backend, "history"), *change;
+	size_t i;
+
+	if (json_array_size(history) < 2)
+		return;
+	ek_show_say(render, NULL, "  %s", ek_show_text(backend, "name"));
+	json_array_foreach (history, i, change)
+		ek_show_say(render, NULL, "%s %s %s ago (%s)", i ? "," : ":",
+			    ek_show_text(change, "health"), ek_show_age(render, change, "at").text,
+			    ek_show_text(change, "why"));
+	ek_show_end_line(render);
+}
+
 void ek_render_explain(const struct ek_render *render, const json_t *answer)
 {
-	const json_t *packet;
+	const json_t *packet, *backend;
 	size_t i;
 
 	print_flow(render, answer);
@@ -120,4 +136,6 @@ void ek_render_explain(const struct ek_render *render, const json_t *answer)
 		ek_show_end_line(render);
 	ek_show_rows(render, backend_columns, 5, json_object_get(answer, "backends"),
 		     print_backend);
+	json_array_foreach (json_object_get(answer, "backends"), i, backend)
+		print_history(render, backend);
 }

@@ -240,6 +240,10 @@ static void test_reconfigure_to_no_check_and_back(void **state)
 	assert_int_equal(state_of(check), EK_HEALTH_UP);
 	WAIT(f, f->changes == 3);
 	assert_int_equal(state_of(check), EK_HEALTH_DOWN);
+	assert_int_equal(ek_check_status(check)->changes, 3);
+	assert_int_equal(ek_check_status(check)->history[1].state, EK_HEALTH_UP);
+	assert_string_equal(ek_check_status(check)->history[1].why, "no check");
+	assert_int_equal(ek_check_status(check)->history[2].state, EK_HEALTH_DOWN);
 	close(fd);
 }
 

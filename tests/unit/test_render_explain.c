@@ -23,13 +23,15 @@ static const struct render_row rows[] = {
 	 "'packets':[{'packet':'ack','verdict':'forward','backend':'web1','why':'slot 4711 "
 	 "remembers nothing','outer':" OUTER "}],'backends':[{'name':'web1','address':'10.0.0.11',"
 	 "'health':'up','why':'connected','since':'2026-11-22T12:00:00Z','nexthop':'resolved',"
-	 "'draining':false}]}",
+	 "'draining':false,'history':[{'health':'up','at':'2026-11-22T12:00:00Z','why':'connected'},"
+	 "{'health':'down','at':'2026-11-22T11:59:00Z','why':'refused'}]}]}",
 	 FLOW_TEXT "slot: current web1; remembers nothing: no connection needs an earlier choice\n"
 		   "\n"
 		   "ack: to web1\n"
 		   "  slot 4711 remembers nothing\n" OUTER_TEXT "\n"
 		   "  BACKEND  ADDRESS    HEALTH  SINCE  WHY\n"
-		   "  web1     10.0.0.11  up      3m12s  connected\n"},
+		   "  web1     10.0.0.11  up      3m12s  connected\n"
+		   "  web1: up 3m12s ago (connected), down 4m12s ago (refused)\n"},
 	{"one that remembers, an entry, a drop", ek_render_explain, false,
 	 "{" FLOW ",'slot':{'index':4711,'current':'web2','origin':'web1','remembers':true,"
 	 "'why':'the choice changed from web1 to web2','last_hit':12},"
