@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* See controller.h. */
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -237,8 +238,10 @@ static void apply_now(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	if (apply_world(c, &c->world, &error))
-		ek_err("%s", error.text);
+	if (!apply_world(c, &c->world, &error))
+		return;
+	ek_err("%s; trying again", error.text);
+	evtimer_add(c->apply_soon, &one_second);
 }
 
 /* Several changes of one moment become one plan. */
@@ -333,9 +336,10 @@ static void check_quota(struct ek_controller *c, const struct ek_service_runtime
 	uint32_t entries = sweep->results[s->id].entries;
 	uint64_t quota = (uint64_t)c->config->limits.flows * c->config->limits.flow_quota / 100;
 	bool was = sweep->services[s->id].over_quota;
-	bool over = was ? entries * 100ull >= quota * 95 : entries >= quota;
+	bool over = c->config->limits.flow_quota < 100 &&
+		    (was ? entries * 100ull >= quota * 95 : entries >= quota);
 
-	if (over == was || c->config->limits.flow_quota == 100)
+	if (over == was)
 		return;
 	ek_warn("service %s: %s its share of the connection table (%u of %llu entries)",
 		s->config->name, over ? "holds" : "is below", entries, (unsigned long long)quota);
@@ -460,10 +464,10 @@ static int open_parts(struct ek_controller *c, struct ek_error *error)
 }
 
 /* Interfaces that do not exist are an error before anything is attached or pinned. */
-static int check_interfaces(const struct ek_controller *c, struct ek_error *error)
+static int check_interfaces(const struct ek_config *config, struct ek_error *error)
 {
-	for (size_t i = 0; i < c->config->n_interfaces; i++) {
-		const struct ek_config_interface *interface = &c->config->interfaces[i];
+	for (size_t i = 0; i < config->n_interfaces; i++) {
+		const struct ek_config_interface *interface = &config->interfaces[i];
 
 		if (if_nametoindex(interface->name))
 			continue;
@@ -493,7 +497,7 @@ int ek_controller_start(struct ek_controller *c, struct event_base *base,
 	*c = (struct ek_controller){.options = *options, .base = base, .config = config};
 	c->started = c->loaded = c->reload.at = time(NULL);
 	c->reload.ok = true;
-	err = check_interfaces(c, error);
+	err = check_interfaces(config, error);
 	if (!err) /* first, since it finds out whether another controller runs */
 		err = serve(c, error);
 	if (!err)
@@ -521,8 +525,6 @@ void ek_controller_stop(struct ek_controller *c, bool detach)
 {
 	struct ek_error error = {0};
 
-	if (c->control)
-		ek_control_close(c->control);
 	if (c->health)
 		ek_world_free(&c->world, c);
 	if (c->health)
@@ -544,6 +546,8 @@ void ek_controller_stop(struct ek_controller *c, bool detach)
 	}
 	if (c->state.backends)
 		ek_state_free(&c->state);
+	if (c->control) /* last: whoever gets its lock may adopt what is left */
+		ek_control_close(c->control);
 	ek_config_free(c->config);
 	memset(c, 0, sizeof(*c));
 }
@@ -561,13 +565,16 @@ static void summarize(const struct ek_errors *errors, const char *path, struct e
 		ek_error_set(out, "%s", first);
 }
 
-/* Another key would send every connection elsewhere. */
+/* Another key would send every connection elsewhere. Here none is made where none is. */
 static int check_key(const struct ek_controller *c, const struct ek_config *next,
 		     struct ek_error *error)
 {
 	struct ek_hash_key key;
-	int err = load_key(c, next, &key, error);
+	char own[PATH_MAX];
+	int err;
 
+	snprintf(own, sizeof(own), "%s/" EK_HASHKEY_FILE, state_dir_of(c));
+	err = ek_hashkey_read(next->hash_key[0] ? next->hash_key : own, &key, error);
 	if (!err && memcmp(&key, ek_datapath_key(c->datapath), sizeof(key))) {
 		ek_error_set(error,
 			     "the hash key cannot change while the data plane runs; stop with "
@@ -581,6 +588,11 @@ static int check_key(const struct ek_controller *c, const struct ek_config *next
 static int check_fixed(const struct ek_controller *c, const struct ek_config *next,
 		       struct ek_error *error)
 {
+	if (!c->options.state_dir && strcmp(next->state_dir, c->config->state_dir)) {
+		ek_error_set(error, "state-dir cannot change while the data plane runs; stop with "
+				    "SIGTERM and start again");
+		return -EBUSY;
+	}
 	if (next->limits.backends != c->config->limits.backends ||
 	    next->limits.flows != c->config->limits.flows) {
 		ek_error_set(error, "limits.backends and limits.flows cannot change while the data "
@@ -683,7 +695,9 @@ int ek_controller_reload(struct ek_controller *c, struct ek_error *error)
 
 	c->reload = (struct ek_reload_report){.at = time(NULL)};
 	next = load_next(c, error);
-	err = next ? swap_in(c, next, error) : -EINVAL;
+	err = next ? check_interfaces(next, error) : -EINVAL;
+	if (!err)
+		err = swap_in(c, next, error);
 	if (err) {
 		c->reload.error = *error;
 		ek_err("reload refused, nothing changed: %s", error->text);

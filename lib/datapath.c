@@ -22,6 +22,7 @@
 #include "log.h"
 
 #define BPFFS_ROOT "/sys/fs/bpf"
+#define PRIVILEGES "; run as root, or with CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON"
 
 /* --- the environment ------------------------------------------------------------------------- */
 
@@ -120,11 +121,17 @@ static int check_pinned(const struct ek_datapath *dp, struct ek_error *error)
 
 	snprintf(path, sizeof(path), "%s/meta", dp->pin_dir);
 	fd = bpf_obj_get(path);
-	if (fd < 0)
+	if (fd < 0 && errno == ENOENT)
 		return 0;
-	err = bpf_map_lookup_elem(fd, &zero, &have);
-	close(fd);
-	if (err || !have.abi)
+	err = fd < 0 || bpf_map_lookup_elem(fd, &zero, &have) ? -errno : 0;
+	if (fd >= 0)
+		close(fd);
+	if (err) {
+		ek_error_set(error, "%s cannot be read: %s%s", path, strerror(-err),
+			     err == -EPERM || err == -EACCES ? PRIVILEGES : "");
+		return err;
+	}
+	if (!have.abi)
 		return 0;
 	if (!memcmp(&have, &want, sizeof(have)))
 		return 1;
@@ -217,9 +224,7 @@ static int open_maps(struct ek_datapath *dp, struct ek_error *error)
 	err = balancer__load(dp->maps);
 	if (err) {
 		ek_error_set(error, "cannot create the BPF maps: %s%s", strerror(-err),
-			     err == -EPERM ? "; run as root, or with CAP_BPF, CAP_NET_ADMIN and "
-					     "CAP_PERFMON"
-					   : "");
+			     err == -EPERM ? PRIVILEGES : "");
 		return err;
 	}
 	dp->services = map_memory(dp->maps->maps.services, sizeof(*dp->services));
@@ -303,18 +308,37 @@ void ek_datapath_close(struct ek_datapath *dp)
 	free(dp);
 }
 
+/* Is this the name of something that evenkeeld pins? */
+static bool is_our_pin(const char *name)
+{
+	static const char *const maps[] = {"services",	"rings", "backends", "flows",
+					   "flow_keys", "ports", "egress",   "drops"};
+
+	for (size_t i = 0; i < sizeof(maps) / sizeof(*maps); i++)
+		if (!strcmp(name, maps[i]))
+			return true;
+	return !strncmp(name, "ring-", 5) || !strncmp(name, "link-", 5);
+}
+
+/* `meta` goes first: without it the rest is leftovers, should this be cut short. */
 int ek_datapath_remove(const char *pin_dir, struct ek_error *error)
 {
 	struct dirent *entry;
 	char path[PIN_PATH + NAME_MAX];
-	DIR *dir;
+	DIR *dir = opendir(pin_dir);
 
-	ek_detach_all_but(pin_dir, NULL);
-	dir = opendir(pin_dir);
 	if (!dir)
 		return errno == ENOENT ? 0 : -errno;
+	if (!is_bpffs(pin_dir)) {
+		closedir(dir);
+		ek_error_set(error, "not on a bpffs, so it holds no data plane");
+		return -EINVAL;
+	}
+	ek_detach_all_but(pin_dir, NULL);
+	snprintf(path, sizeof(path), "%s/meta", pin_dir);
+	unlink(path);
 	while ((entry = readdir(dir))) {
-		if (entry->d_name[0] == '.')
+		if (!is_our_pin(entry->d_name))
 			continue;
 		snprintf(path, sizeof(path), "%s/%s", pin_dir, entry->d_name);
 		if (unlink(path))
@@ -329,19 +353,23 @@ struct ek_clock ek_datapath_clock(const struct ek_datapath *dp)
 	return dp->clock;
 }
 
-uint32_t ek_datapath_tick(const struct ek_datapath *dp)
+int ek_datapath_tick(const struct ek_datapath *dp, uint32_t *tick)
 {
 	uint8_t frame[64] = {0};
 	LIBBPF_OPTS(bpf_test_run_opts, run, .data_in = frame, .data_size_in = sizeof(frame));
 
 	if (bpf_prog_test_run_opts(bpf_program__fd(dp->maps->progs.tick), &run))
-		return 0;
-	return run.retval;
+		return -errno;
+	*tick = run.retval;
+	return 0;
 }
 
+/* Without the time nothing is old. */
 bool ek_datapath_sweep(struct ek_datapath *dp, uint32_t buckets)
 {
-	return ek_sweep_step(&dp->sweep, ek_datapath_tick(dp), buckets);
+	uint32_t now;
+
+	return !ek_datapath_tick(dp, &now) && ek_sweep_step(&dp->sweep, now, buckets);
 }
 
 const struct ek_sweep *ek_datapath_swept(const struct ek_datapath *dp)

@@ -59,7 +59,7 @@ const struct ek_service_table *ek_datapath_services(const struct ek_datapath *dp
 struct ek_port ek_datapath_port_row(const struct ek_datapath *dp, uint8_t port);
 
 struct ek_clock ek_datapath_clock(const struct ek_datapath *dp);
-uint32_t ek_datapath_tick(const struct ek_datapath *dp);
+int ek_datapath_tick(const struct ek_datapath *dp, uint32_t *tick);
 /* What the maps hold, for a controller that starts on a running data plane. */
 int ek_datapath_snapshot(struct ek_datapath *dp, struct ek_state *state, struct ek_error *error);
 

@@ -128,15 +128,15 @@ static void set_backend(struct ek_datapath *dp, uint16_t index, const struct ek_
 static int set_ring(struct ek_datapath *dp, const struct ek_op *op)
 {
 	uint16_t *choices = malloc(EK_RING_SIZE * sizeof(*choices));
-	uint32_t id = op->id;
-	int err = choices ? 0 : -ENOMEM;
+	uint32_t id = op->id, now = 0;
+	int err = choices ? ek_datapath_tick(dp, &now) : -ENOMEM;
 
 	if (!err && op->fresh)
 		err = ring_create(dp, id);
 	if (!err)
 		err = ek_maglev_build(op->members.list, op->members.n, choices);
 	if (!err)
-		ek_ring_apply(dp->rings[id].ring, choices, op->tracking, ek_datapath_tick(dp),
+		ek_ring_apply(dp->rings[id].ring, choices, op->tracking, now,
 			      ek_sweep_changed(&dp->sweep, id));
 	if (!err && op->fresh &&
 	    bpf_map_update_elem(bpf_map__fd(dp->maps->maps.rings), &id, &dp->rings[id].fd, BPF_ANY))
@@ -151,12 +151,35 @@ static struct ek_service vip_entry(const struct ek_service *service)
 				   .key = EK_SERVICE_KEY(0, 0, EK_SERVICE_VIP)};
 }
 
+static bool vip_in_use(const struct ek_datapath *dp, const struct ek_ip *vip)
+{
+	for (size_t i = 0; i < EK_SERVICE_SLOTS; i++) {
+		const struct ek_service *s = &dp->services->slot[i];
+
+		if (EK_SERVICE_KEY_STATE(s->key) == EK_SERVICE_LIVE && ek_ip_equal(&s->vip, vip))
+			return true;
+	}
+	return false;
+}
+
+/* Unless another service has it, the address is none of ours any more. */
+static void forget_vip(struct ek_datapath *dp, const struct ek_ip *vip)
+{
+	if (!vip_in_use(dp, vip))
+		ek_service_table_remove(dp->services, &dp->key, vip,
+					EK_SERVICE_KEY(0, 0, EK_SERVICE_VIP));
+}
+
 static int publish(struct ek_datapath *dp, const struct ek_service *entry)
 {
 	const struct ek_service vip = vip_entry(entry);
 	int err = ek_service_table_put(dp->services, &dp->key, &vip);
 
-	return err ? err : ek_service_table_put(dp->services, &dp->key, entry);
+	if (!err)
+		err = ek_service_table_put(dp->services, &dp->key, entry);
+	if (err)
+		forget_vip(dp, &entry->vip);
+	return err;
 }
 
 static int set_service(struct ek_datapath *dp, const struct ek_op *op)
@@ -181,24 +204,10 @@ void ek_datapath_limit_service(struct ek_datapath *dp, uint16_t id, bool over)
 	publish(dp, entry);
 }
 
-static bool vip_in_use(const struct ek_datapath *dp, const struct ek_ip *vip)
-{
-	for (size_t i = 0; i < EK_SERVICE_SLOTS; i++) {
-		const struct ek_service *s = &dp->services->slot[i];
-
-		if (EK_SERVICE_KEY_STATE(s->key) == EK_SERVICE_LIVE && ek_ip_equal(&s->vip, vip))
-			return true;
-	}
-	return false;
-}
-
 static void clear_service(struct ek_datapath *dp, const struct ek_service *entry)
 {
-	const struct ek_service vip = vip_entry(entry);
-
 	ek_service_table_remove(dp->services, &dp->key, &entry->vip, entry->key);
-	if (!vip_in_use(dp, &entry->vip))
-		ek_service_table_remove(dp->services, &dp->key, &vip.vip, vip.key);
+	forget_vip(dp, &entry->vip);
 	ring_remove(dp, entry->id);
 }
 
@@ -275,6 +284,17 @@ static int adopt_service(struct ek_datapath *dp, const struct ek_service *s)
 	return ek_sweep_service_set(&dp->sweep, s->id, dp->rings[s->id].ring, entry, tracking);
 }
 
+/* VIPs of services whose removal was cut short. */
+static void forget_orphans(struct ek_datapath *dp)
+{
+	for (size_t i = 0; i < EK_SERVICE_SLOTS; i++) {
+		const struct ek_ip vip = dp->services->slot[i].vip;
+
+		if (EK_SERVICE_KEY_STATE(dp->services->slot[i].key) == EK_SERVICE_VIP)
+			forget_vip(dp, &vip);
+	}
+}
+
 int ek_datapath_snapshot(struct ek_datapath *dp, struct ek_state *state, struct ek_error *error)
 {
 	for (size_t i = 0; i < EK_SERVICE_SLOTS; i++) {
@@ -294,12 +314,14 @@ int ek_datapath_snapshot(struct ek_datapath *dp, struct ek_state *state, struct 
 		state->services[s->id].used = true;
 		state->services[s->id].entry = dp->entries[s->id];
 	}
+	forget_orphans(dp);
 	for (uint32_t i = 1; i < dp->limit; i++) {
 		struct ek_backend row = dp->backends[i];
 
 		if (ek_ip_is_zero(&row.address))
 			continue;
 		row.packets = row.bytes = row.unstored = 0;
+		set_backend(dp, i, &row); /* the writer may have died between two CPUs' copies */
 		state->backends[i] = (struct ek_state_backend){.used = true, .row = row};
 	}
 	return 0;

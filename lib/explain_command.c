@@ -457,13 +457,17 @@ static void add_packet(json_t *packets, const struct subject *subject, const str
 json_t *ek_explain_command(void *arg, const json_t *request, struct ek_error *error)
 {
 	const struct ek_controller *c = arg;
-	struct subject subject = {.c = c, .tick = ek_datapath_tick(c->datapath)};
+	struct subject subject = {.c = c};
 	const struct kind *any = &kinds[1];
 	json_t *packets, *out;
 	struct ek_explanation e;
 
 	if (read_request(request, &subject, error))
 		return NULL;
+	if (ek_datapath_tick(c->datapath, &subject.tick)) {
+		ek_error_set(error, "the data plane does not tell the time");
+		return NULL;
+	}
 	if (subject.service->config->protocol != IPPROTO_TCP)
 		any = &datagram;
 	explain(&subject, any, &e);

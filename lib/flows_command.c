@@ -212,9 +212,14 @@ json_t *ek_flows_command(void *arg, const json_t *request, struct ek_error *erro
 	const uint32_t limit = c->config->limits.backends;
 	struct page page = {.c = c};
 	json_t *result = NULL;
+	uint32_t tick;
 
 	if (read_request(request, &page.request, error))
 		return NULL;
+	if (ek_datapath_tick(c->datapath, &tick)) {
+		ek_error_set(error, "the data plane does not tell the time");
+		return NULL;
+	}
 	page.owners = calloc(limit, sizeof(*page.owners));
 	page.services = calloc(limit, sizeof(*page.services));
 	page.rows = json_array();
@@ -222,7 +227,7 @@ json_t *ek_flows_command(void *arg, const json_t *request, struct ek_error *erro
 					   .flow_keys = ek_datapath_flow_keys(c->datapath),
 					   .buckets = ek_datapath_buckets(c->datapath),
 					   .key = ek_datapath_key(c->datapath),
-					   .tick = ek_datapath_tick(c->datapath),
+					   .tick = tick,
 					   .services = page.services,
 					   .limit = limit};
 	if (!page.owners || !page.services || !page.rows)

@@ -111,7 +111,7 @@ int ek_hashkey_load(const char *state_dir, struct ek_hash_key *key, struct ek_er
 			     advice(-err));
 		return err;
 	}
-	if (snprintf(path, sizeof(path), "%s/hash-key", state_dir) >=
+	if (snprintf(path, sizeof(path), "%s/" EK_HASHKEY_FILE, state_dir) >=
 	    PATH_MAX - (int)sizeof(".new")) {
 		ek_error_set(error, "%.100s...: too long for a path", state_dir);
 		return -ENAMETOOLONG;

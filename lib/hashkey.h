@@ -9,6 +9,8 @@
 #include <evenkeel/hash.h>
 #include "error.h"
 
+#define EK_HASHKEY_FILE "hash-key" /* in the state directory */
+
 /* Reads a key that must be there. 0 or -errno. */
 int ek_hashkey_read(const char *path, struct ek_hash_key *key, struct ek_error *error);
 /* Reads the key, or makes one (and the directory, 0700) if there is none. 0 or -errno. */

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include "overrides.h"
 
@@ -40,8 +41,16 @@ int ek_overrides_load(struct ek_overrides *o, const char *state_dir, struct ek_e
 
 	*o = (struct ek_overrides){0};
 	snprintf(o->path, sizeof(o->path), "%s/overrides.json", state_dir);
-	if (access(o->path, F_OK))
-		return 0;
+	if (mkdir(state_dir, 0700) && errno != EEXIST) {
+		ek_error_set(error, "%s: cannot be created: %s", state_dir, strerror(errno));
+		return -errno;
+	}
+	if (access(o->path, R_OK)) {
+		if (errno == ENOENT)
+			return 0;
+		ek_error_set(error, "%s: %s", o->path, strerror(errno));
+		return -EACCES;
+	}
 	root = json_load_file(o->path, JSON_REJECT_DUPLICATES, &why);
 	if (!json_is_array(root)) {
 		ek_error_set(error, "%s: %s; remove it to forget drains and weights", o->path,

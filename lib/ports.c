@@ -78,23 +78,41 @@ static void report_attachment(const struct port *p)
 		  a->note);
 }
 
+static int refuse(struct port *p, int err, const struct ek_error *error)
+{
+	snprintf(p->status.why, sizeof(p->status.why), "%s", error->text);
+	p->status.number = -1;
+	return err;
+}
+
+/*
+ * A port that an adopted data plane has stays published when the new program is refused: the old
+ * one is still attached and needs it.
+ */
 static int acquire(struct ek_ports *ports, struct port *p, const struct ek_link *link,
 		   struct ek_error *error)
 {
+	static const uint8_t no_mac[6];
 	int err, number = ek_datapath_port(ports->dp, link->ifindex);
+	bool adopted;
 
+	if (!memcmp(link->mac, no_mac, sizeof(no_mac))) {
+		ek_error_set(error, "%s: has no MAC address, so no XDP frames", p->status.name);
+		return refuse(p, -EINVAL, error);
+	}
 	if (number < 0) {
 		ek_error_set(error, "%s: more than %u interfaces", p->status.name, EK_PORTS_MAX);
-		return number;
+		return refuse(p, number, error);
 	}
+	adopted = ek_datapath_port_row(ports->dp, number).ifindex == (uint32_t)link->ifindex;
 	p->status.number = number;
 	publish(ports, p, link);
 	err = ek_datapath_attach(ports->dp, p->status.name, link->ifindex, number, p->status.wanted,
 				 &p->attachment, error);
 	if (err) {
-		release(ports, p, false);
-		snprintf(p->status.why, sizeof(p->status.why), "%s", error->text);
-		return err;
+		if (!adopted)
+			release(ports, p, false);
+		return refuse(p, err, error);
 	}
 	p->status.attachment = p->attachment;
 	p->status.why[0] = '\0';

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <curl/curl.h>
+#include "control.h"
 #include "control_client.h"
 #include "controller.h"
 #include "log.h"
@@ -154,14 +155,22 @@ static int check(const char *path)
 	return EXIT_SUCCESS;
 }
 
-static int detach(const char *pin_dir)
+/* Holds the control socket meanwhile, so that no running evenkeeld loses what it serves. */
+static int detach(const struct ek_controller_options *options)
 {
+	struct event_base *base = event_base_new();
 	struct ek_error error = {0};
-	int err = ek_datapath_remove(pin_dir, &error);
+	struct ek_control *control =
+		base ? ek_control_open(base, options->socket_path, NULL, 0, NULL, &error) : NULL;
+	int err = control ? ek_datapath_remove(options->pin_dir, &error) : -EBUSY;
 
 	if (err)
-		fprintf(stderr, "evenkeeld: %s: %s\n", pin_dir,
+		fprintf(stderr, "evenkeeld: cannot detach %s: %s\n", options->pin_dir,
 			error.text[0] ? error.text : strerror(-err));
+	if (control)
+		ek_control_close(control);
+	if (base)
+		event_base_free(base);
 	return err ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
@@ -229,7 +238,7 @@ int main(int argc, char **argv)
 		}
 	}
 	if (only_detach)
-		return detach(options.pin_dir);
+		return detach(&options);
 	if (!options.config_path || optind < argc) {
 		fputs(usage, stderr);
 		return EXIT_BAD_INPUT;

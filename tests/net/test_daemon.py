@@ -77,6 +77,29 @@ def test_a_second_daemon_is_refused(lab, figure):
     assert lab.lb.status()["pid"] == lab.lb.daemon.pid
 
 
+def test_detach_is_refused_while_a_daemon_runs(lab, figure):
+    before = data_plane(lab.lb)
+    refused = lab.lb.run("evenkeeld", "--detach", check=False)
+    figure(refused.stderr.strip())
+    assert refused.returncode == 1 and str(lab.lb.daemon.pid) in refused.stderr
+    assert data_plane(lab.lb) == before
+
+
+def test_detach_touches_nothing_but_pins(lab):
+    """Not in a directory that is no BPF file system, and not another program's pins."""
+    lab.lb.daemon.stop(signal.SIGKILL)
+    (lab.dir / "precious").mkdir(exist_ok=True)
+    (lab.dir / "precious/meta").write_text("mine")
+    assert lab.lb.run("evenkeeld", "--detach", "--pin-dir", lab.dir / "precious",
+                      check=False).returncode == 1
+    assert (lab.dir / "precious/meta").read_text() == "mine"
+    lab.lb.run("bpftool", "map", "create", f"{PINS}/other", "type", "array", "key", "4", "value",
+               "4", "entries", "1", "name", "other")
+    lab.lb.run("evenkeeld", "--detach", check=False)
+    assert lab.lb.pins() == [f"{PINS}/other"] and "xdp" not in lab.lb.link()
+    lab.lb.run("rm", f"{PINS}/other")
+
+
 def test_sigterm_takes_everything_off(lab, figure):
     assert "xdp" in lab.lb.link() and lab.lb.pins()
     status = lab.lb.daemon.stop(signal.SIGTERM)
