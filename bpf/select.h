@@ -71,11 +71,12 @@ static __always_inline enum ek_packet_kind packet_kind(const struct packet *p)
 static __always_inline void write_key(struct ek_flow_key *key, const struct packet *p,
 				      const struct ek_selection *s, __u32 tick)
 {
+	key->isn = s->kind == EK_PACKET_SYN ? s->sequence : s->sequence - 1;
+	barrier(); /* who finds the addresses finds the number */
 	key->source = p->source;
 	key->destination = p->destination;
 	key->source_port = p->source_port;
 	key->destination_port = p->destination_port;
-	key->isn = s->kind == EK_PACKET_SYN ? s->sequence : s->sequence - 1;
 	key->since = tick;
 	key->service = s->service->id;
 	key->protocol = p->protocol;
@@ -105,6 +106,8 @@ static __always_inline int select_remembering(const struct ek_service *service,
 				 .slot = slot,
 				 .now = tick,
 				 .sequence = bpf_ntohl(p->sequence),
+				 .source_word = p->source.words[3],
+				 .source_port = p->source_port,
 				 .kind = packet_kind(p)};
 	struct ek_flow_key *key;
 	struct ek_choice choice;

@@ -138,6 +138,8 @@ static int select_remembering(const struct ek_explain_view *view, const struct e
 				 .hash = out->hash,
 				 .slot = out->slot,
 				 .now = view->tick,
+				 .source_word = p->source.words[3],
+				 .source_port = p->source_port,
 				 .sequence = p->sequence,
 				 .kind = p->kind};
 	struct ek_matches m;

@@ -51,7 +51,7 @@ _Static_assert(sizeof(struct ek_flow_bucket) == 64, "one cache line");
 /*
  * The cold twin of an entry: written once, when it is stored; read by people, by mirroring, and
  * by the packet that completes a handshake. Between the two writes it may be of the entry
- * before: a reader checks that it hashes to the entry's fingerprint.
+ * before: a reader checks whose it is.
  */
 struct ek_flow_key {
 	struct ek_ip source;

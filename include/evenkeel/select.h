@@ -57,6 +57,9 @@ struct ek_selection {
 	__u32 slot;
 	__u32 now; /* tick */
 	__u32 sequence;
+	__be32 source_word; /* the last of the client's address, and its port: is a twin this
+			       flow's? */
+	__be16 source_port;
 	enum ek_packet_kind kind;
 };
 
@@ -211,6 +214,14 @@ static __always_inline void ek_select_miss(struct ek_choice *c, const struct ek_
 	}
 }
 
+/* A CPU that has stored an entry may not have come to write its twin: that is another flow's yet.
+ */
+static __always_inline int ek_select_is_twin(const struct ek_selection *s,
+					     const struct ek_flow_key *key)
+{
+	return key && key->source_port == s->source_port && key->source.words[3] == s->source_word;
+}
+
 static __always_inline int ek_select_completes(const struct ek_selection *s,
 					       const struct ek_surroundings *e,
 					       const struct ek_matches *m)
@@ -220,7 +231,7 @@ static __always_inline int ek_select_completes(const struct ek_selection *s,
 	if (!m->embryo)
 		return 0;
 	key = e->key(e->context, m->embryo_way);
-	return key && s->sequence - key->isn - 1 < EK_FLOW_ISN_WINDOW;
+	return ek_select_is_twin(s, key) && s->sequence - key->isn - 1 < EK_FLOW_ISN_WINDOW;
 }
 
 /*
@@ -315,7 +326,7 @@ static __always_inline int ek_select_repeats(const struct ek_selection *s,
 {
 	const struct ek_flow_key *key = e->key(e->context, m->embryo_way);
 
-	return key && key->isn == s->sequence;
+	return ek_select_is_twin(s, key) && key->isn == s->sequence;
 }
 
 static __always_inline void ek_select_syn(struct ek_choice *c, const struct ek_selection *s,
