@@ -36,7 +36,7 @@ struct ek_backend_runtime {
 	uint16_t index; /* row in the data plane, 0 before the first plan */
 	struct ek_counters last;
 	double packets_per_second, bytes_per_second;
-	/* Whole sweeps since the data plane last changed for it, and the last pass counted. */
+	/* Passes of the sweep that finished since the data plane was last changed. */
 	unsigned int passes_since_change;
 };
 

@@ -11,9 +11,10 @@
  *
  * What that promises: an outsider who does not know the key cannot compute which ring slot or
  * bucket a flow uses, and cannot aim flows at a bucket. What it does not: it is no MAC. Somebody
- * who could read many full outputs could solve for the key; the outputs never leave the node,
- * and an outsider learns only which backend answered. He can always find *some* flows of one
- * backend by trying; no hash prevents that.
+ * who could read many full outputs could solve for the key. Some bits of each go to the backends,
+ * whose network is trusted, in an IPv6 flow label or a varied outer source, and `evenkeel explain`
+ * prints one to root; an outsider learns only which backend answered. He can always find *some*
+ * flows of one backend by trying; no hash prevents that.
  *
  * The multiplications are independent, so they overlap: about 2 ns for IPv4 where SipHash-1-3
  * takes about 9. The terms of (VIP, port, protocol) are summed first: they are the service hash.
