@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The configuration file: reads it whole, has it parsed by the schema, and then checks what only
- * the whole shows: names and addresses that stand twice, a backend that is a VIP.
+ * the whole shows: names and addresses that stand twice, a backend or node that is a VIP, an
+ * instance of a VIP that is none.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -9,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 #include "config_schema.h"
+#include "ip.h"
 
 /* --- uniqueness ------------------------------------------------------------------------------ */
 void ek_parse_claim(struct ek_parse *parse, enum ek_claim_kind kind, const char *key,
@@ -69,6 +71,18 @@ static const char *claim_name(enum ek_claim_kind kind)
 		return "service name";
 	case EK_CLAIM_ENDPOINT:
 		return "service";
+	case EK_CLAIM_NODE_ADDRESS:
+		return "node address";
+	case EK_CLAIM_PEER:
+		return "peer name";
+	case EK_CLAIM_SET:
+		return "set";
+	case EK_CLAIM_INSTANCE:
+		return "instance name";
+	case EK_CLAIM_VRID:
+		return "vrid";
+	case EK_CLAIM_INSTANCE_VIP:
+		return "VIP of an instance";
 	case EK_CLAIM_BACKEND:
 		return "backend name";
 	case EK_CLAIM_BACKEND_ADDRESS:
@@ -86,18 +100,47 @@ static void refuse_claim(struct ek_parse *parse, const struct ek_claim *claim,
 		      first->line);
 }
 
-/* The data plane would send what it encapsulated for such a backend to itself. */
-static void refuse_vip(struct ek_parse *parse, const struct ek_claim *claim)
+static bool is_vip(const struct ek_parse *parse, const char *text)
 {
 	struct ek_claim wanted = {.kind = EK_CLAIM_VIP};
-	const struct ek_claim *vip;
 
-	strcpy(wanted.text, claim->text);
-	vip = bsearch(&wanted, parse->claims, parse->n_claims, sizeof(wanted), compare_texts);
-	if (vip)
-		ek_errors_add(parse->errors, claim->line, claim->column, claim->key,
-			      "'%s' is a service's address, expected the backend's own",
-			      claim->text);
+	strcpy(wanted.text, text);
+	return bsearch(&wanted, parse->claims, parse->n_claims, sizeof(wanted), compare_texts);
+}
+
+/* A service whose address was refused may be the one that is meant. */
+static bool vips_known(const struct ek_parse *parse)
+{
+	for (size_t i = 0; i < parse->config->n_services; i++)
+		if (ek_ip_is_zero(&parse->config->services[i].vip))
+			return false;
+	return true;
+}
+
+/* What one claim must be, whatever the others of its kind are: NULL, or what it is instead. */
+static const char *misfit(const struct ek_parse *parse, const struct ek_claim *claim)
+{
+	switch (claim->kind) {
+	case EK_CLAIM_BACKEND_ADDRESS:
+		/* The data plane would send what it encapsulated for it to itself. */
+		return is_vip(parse, claim->text)
+			       ? "is a service's address, expected the backend's own"
+			       : NULL;
+	case EK_CLAIM_NODE_ADDRESS:
+		/* It moves from node to node. */
+		return is_vip(parse, claim->text) ? "is a service's address, expected a node's own"
+						  : NULL;
+	case EK_CLAIM_PEER:
+		return strcmp(claim->text, parse->config->node)
+			       ? NULL
+			       : "is this node's own name, expected the peer's `node`";
+	case EK_CLAIM_INSTANCE_VIP:
+		return is_vip(parse, claim->text) || !vips_known(parse)
+			       ? NULL
+			       : "is no service's address, expected one of those in `services`";
+	default:
+		return NULL;
+	}
 }
 
 static void check_claims(struct ek_parse *parse)
@@ -109,9 +152,11 @@ static void check_claims(struct ek_parse *parse)
 	qsort(parse->claims, parse->n_claims, sizeof(parse->claims[0]), compare_claims);
 	for (size_t i = 0; i < parse->n_claims; i++) {
 		const struct ek_claim *claim = &parse->claims[i];
+		const char *why = misfit(parse, claim);
 
-		if (claim->kind == EK_CLAIM_BACKEND_ADDRESS)
-			refuse_vip(parse, claim);
+		if (why)
+			ek_errors_add(parse->errors, claim->line, claim->column, claim->key,
+				      "'%s' %s", claim->text, why);
 		if (!i || compare_texts(first, claim))
 			first = claim;
 		else if (claim->kind != EK_CLAIM_VIP)
@@ -187,7 +232,7 @@ static ssize_t read_file(const char *path, char **out)
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
-	text = malloc(EK_CONFIG_MAX + 1);
+	text = malloc(EK_CONFIG_MAX + 2);
 	length = text ? read_all(fd, text, EK_CONFIG_MAX + 1) : -ENOMEM;
 	close(fd);
 	if (length < 0)
@@ -197,18 +242,29 @@ static ssize_t read_file(const char *path, char **out)
 	return length;
 }
 
-struct ek_config *ek_config_load(const char *path, struct ek_errors *errors)
+char *ek_config_read(const char *path, size_t *out_length, struct ek_errors *errors)
 {
-	struct ek_config *config;
-	ssize_t length;
 	char *text = NULL;
+	ssize_t length = read_file(path, &text);
 
-	length = read_file(path, &text);
 	if (length < 0) {
 		*errors = (struct ek_errors){.count = 0};
 		ek_errors_add(errors, 0, 0, "", "cannot be read: %s", strerror(-length));
 		return NULL;
 	}
+	text[length] = '\0';
+	*out_length = length;
+	return text;
+}
+
+struct ek_config *ek_config_load(const char *path, struct ek_errors *errors)
+{
+	struct ek_config *config;
+	size_t length;
+	char *text = ek_config_read(path, &length, errors);
+
+	if (!text)
+		return NULL;
 	config = ek_config_parse(text, length, errors);
 	free(text);
 	return config;

@@ -20,6 +20,8 @@
 enum ek_xdp_mode { EK_XDP_AUTO, EK_XDP_NATIVE, EK_XDP_GENERIC };
 enum ek_method { EK_METHOD_MAGLEV, EK_METHOD_SOURCE_HASH };
 enum ek_tracking { EK_TRACKING_JUST_ENOUGH, EK_TRACKING_FULL, EK_TRACKING_NONE };
+enum ek_failover { EK_FAILOVER_STATEFUL, EK_FAILOVER_STATELESS, EK_FAILOVER_NONE };
+enum ek_announce { EK_ANNOUNCE_ARP, EK_ANNOUNCE_VMAC, EK_ANNOUNCE_ROUTE };
 enum ek_check_type { EK_CHECK_NONE, EK_CHECK_TCP, EK_CHECK_HTTP, EK_CHECK_HTTPS };
 
 struct ek_config_interface {
@@ -59,6 +61,7 @@ struct ek_config_service {
 	enum ek_forward forward;
 	enum ek_method method;
 	enum ek_tracking tracking;
+	enum ek_failover failover; /* what the peers are told of it; matters with `ha` only */
 	unsigned int hash_prefix4, hash_prefix6; /* source-hash: client bits that count */
 	struct ek_config_timeouts timeouts;
 	bool outer_source_set;
@@ -77,6 +80,78 @@ struct ek_config_limits {
 	unsigned int remember_max; /* percent of a ring that may remember before an alarm */
 };
 
+/* --- high availability ----------------------------------------------------------------------- */
+
+#define EK_PEERS_MAX	      3
+#define EK_PEER_ADDRESSES_MAX 4
+#define EK_INSTANCES_MAX      16
+#define EK_INSTANCE_VIPS_MAX  64
+#define EK_TRACKS_MAX	      16
+#define EK_SET_MEMBERS_MAX    8
+
+struct ek_config_peer {
+	char name[EK_NAME_MAX + 1]; /* the other's `node` */
+	struct ek_ip addresses[EK_PEER_ADDRESSES_MAX];
+	size_t n_addresses;
+	bool channel; /* false: a foreign VRRP router such as keepalived, with no peer channel */
+	unsigned int line;
+};
+
+/* What must work for the node to be healthy: all of them. */
+enum ek_track_kind { EK_TRACK_INTERFACES, EK_TRACK_ROUTE, EK_TRACK_SCRIPT };
+
+struct ek_config_track {
+	enum ek_track_kind kind;
+	char name[EK_NAME_MAX + 1]; /* for people: the interface, the set, the prefix, the script */
+	/* INTERFACES: a set fails when all its members do; a single interface is a set of one. */
+	char interfaces[EK_SET_MEMBERS_MAX][IFNAMSIZ];
+	size_t n_interfaces;
+	struct ek_ip prefix;		/* ROUTE */
+	unsigned int prefix_length;	/* of its own family: 0-32 or 0-128 */
+	char command[256];		/* SCRIPT: an absolute path, run without arguments */
+	unsigned int interval, timeout; /* SCRIPT: ms */
+	unsigned int rise, fall;	/* SCRIPT */
+	unsigned int line;
+};
+
+/* A group of VIPs that one node at a time has: a VRRP virtual router (RFC 9568). */
+struct ek_config_instance {
+	char name[EK_NAME_MAX + 1];
+	char interface[IFNAMSIZ];
+	char heartbeats[EK_SET_MEMBERS_MAX][IFNAMSIZ]; /* further interfaces for its adverts */
+	size_t n_heartbeats;
+	uint8_t vrid;	       /* 1-255, unique in the file */
+	uint8_t priority;      /* 1-254 */
+	unsigned int interval; /* ms, a multiple of 10, 10-40950 */
+	bool preempt;
+	unsigned int preempt_delay; /* ms */
+	enum ek_announce announce;
+	bool all_active;    /* route: every healthy node announces; the election is for the ring */
+	bool unicast;	    /* adverts go to the peers' addresses, not to the group */
+	bool pseudo_header; /* IPv4 checksum as keepalived computes it, over a pseudo-header too */
+	struct ek_ip vips[EK_INSTANCE_VIPS_MAX];
+	size_t n_vips;
+	unsigned int line;
+};
+
+struct ek_config_ha {
+	bool enabled;	  /* there is an `ha` section */
+	char secret[108]; /* a 0600 file with the peers' pre-shared key; "" = no peer channel */
+	struct ek_ip addresses[EK_PEER_ADDRESSES_MAX]; /* own, where the channel listens */
+	size_t n_addresses;
+	uint16_t port;
+	unsigned int ack_timeout; /* ms: how long a ring change waits for the peers */
+	bool fail_safe;
+	unsigned int max_flips;	  /* 0 = no limit */
+	unsigned int flip_window; /* s */
+	struct ek_config_peer peers[EK_PEERS_MAX];
+	size_t n_peers;
+	struct ek_config_track tracks[EK_TRACKS_MAX];
+	size_t n_tracks;
+	struct ek_config_instance instances[EK_INSTANCES_MAX];
+	size_t n_instances;
+};
+
 struct ek_config {
 	char node[EK_NAME_MAX + 1];
 	char hash_key[108];  /* a file with the cluster's key; "" = the state directory's own */
@@ -84,12 +159,17 @@ struct ek_config {
 	struct ek_config_interface *interfaces;
 	size_t n_interfaces;
 	struct ek_config_limits limits;
+	struct ek_config_ha ha;
 	struct ek_config_service *services;
 	size_t n_services;
 };
 
 /* NULL with errors, among them that the file could not be read. The caller frees. */
 struct ek_config *ek_config_load(const char *path, struct ek_errors *errors);
+/*
+ * A file's whole text, with a NUL that is not counted, or NULL with an error. The caller frees.
+ */
+char *ek_config_read(const char *path, size_t *length, struct ek_errors *errors);
 /* The same from memory; `text` need not end in NUL. */
 struct ek_config *ek_config_parse(const char *text, size_t length, struct ek_errors *errors);
 void ek_config_free(struct ek_config *config);
@@ -105,5 +185,7 @@ const char *ek_method_name(enum ek_method method);
 const char *ek_tracking_name(enum ek_tracking tracking);
 const char *ek_check_name(enum ek_check_type type);
 const char *ek_xdp_mode_name(enum ek_xdp_mode mode);
+const char *ek_failover_name(enum ek_failover failover);
+const char *ek_announce_name(enum ek_announce announce);
 
 #endif

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The configuration's schema: a table of rows for each mapping of the file, and the walk over a
- * mapping or list by its table. evenkeel.yaml(5) describes the same keys in the same order.
+ * mapping or list by its table. evenkeel.yaml(5) describes the same keys in the same order. The
+ * tables of the `ha` section are in config_schema_ha.c.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -16,9 +17,6 @@
 
 /* --- words ----------------------------------------------------------------------------------- */
 /* clang-format off */
-#define WORD(text, constant)    {.name = text, .value = constant}
-#define PLANNED(text, constant) {.name = text, .value = constant, .planned = true}
-
 static const struct ek_choice xdp_modes[] = {
 	WORD("auto", EK_XDP_AUTO),
 	WORD("native", EK_XDP_NATIVE),
@@ -53,6 +51,12 @@ static const struct ek_choice trackings[] = {
 	WORD("none", EK_TRACKING_NONE),
 	{.name = NULL},
 };
+static const struct ek_choice failovers[] = {
+	WORD("stateful", EK_FAILOVER_STATEFUL),
+	WORD("stateless", EK_FAILOVER_STATELESS),
+	WORD("none", EK_FAILOVER_NONE),
+	{.name = NULL},
+};
 static const struct ek_choice check_types[] = {
 	WORD("none", EK_CHECK_NONE),
 	WORD("tcp", EK_CHECK_TCP),
@@ -62,7 +66,7 @@ static const struct ek_choice check_types[] = {
 };
 /* clang-format on */
 
-static const char *choice_name(const struct ek_choice *choices, unsigned int value)
+const char *ek_schema_word(const struct ek_choice *choices, unsigned int value)
 {
 	for (; choices->name; choices++)
 		if (choices->value == value)
@@ -72,27 +76,32 @@ static const char *choice_name(const struct ek_choice *choices, unsigned int val
 
 const char *ek_forward_name(enum ek_forward forward)
 {
-	return choice_name(forwards, forward);
+	return ek_schema_word(forwards, forward);
 }
 
 const char *ek_method_name(enum ek_method method)
 {
-	return choice_name(methods, method);
+	return ek_schema_word(methods, method);
 }
 
 const char *ek_tracking_name(enum ek_tracking tracking)
 {
-	return choice_name(trackings, tracking);
+	return ek_schema_word(trackings, tracking);
+}
+
+const char *ek_failover_name(enum ek_failover failover)
+{
+	return ek_schema_word(failovers, failover);
 }
 
 const char *ek_check_name(enum ek_check_type type)
 {
-	return choice_name(check_types, type);
+	return ek_schema_word(check_types, type);
 }
 
 const char *ek_xdp_mode_name(enum ek_xdp_mode mode)
 {
-	return choice_name(xdp_modes, mode);
+	return ek_schema_word(xdp_modes, mode);
 }
 
 /* --- mappings and lists ---------------------------------------------------------------------- */
@@ -188,9 +197,8 @@ static void sort_values(struct ek_parse *parse, const yaml_node_t *map, const st
 	}
 }
 
-/* Returns whether it was a mapping at all. `key` names it in messages. */
-static bool read_mapping(struct ek_parse *parse, const char *key, const yaml_node_t *map,
-			 const struct ek_row *rows, void *out)
+bool ek_schema_mapping(struct ek_parse *parse, const char *key, const yaml_node_t *map,
+		       const struct ek_row *rows, void *out)
 {
 	const yaml_node_t *values[ROWS_MAX] = {NULL};
 
@@ -218,55 +226,49 @@ static bool read_mapping(struct ek_parse *parse, const char *key, const yaml_nod
 	return true;
 }
 
-static size_t list_length(const yaml_node_t *list)
-{
-	return list->data.sequence.items.top - list->data.sequence.items.start;
-}
-
-static const yaml_node_t *list_item(struct ek_parse *parse, const yaml_node_t *list, size_t i)
+const yaml_node_t *ek_schema_item(struct ek_parse *parse, const yaml_node_t *list, size_t i)
 {
 	return yaml_document_get_node(parse->document, list->data.sequence.items.start[i]);
+}
+
+bool ek_schema_list(struct ek_parse *parse, const struct ek_row *row, const yaml_node_t *list)
+{
+	size_t length;
+
+	if (list->type != YAML_SEQUENCE_NODE) {
+		ek_parse_error(parse, list, row->key,
+			       "no list, expected items that begin with '-'%s",
+			       row->min ? "" : ", or [] for none");
+		return false;
+	}
+	length = ek_schema_length(list);
+	if (length >= row->min && length <= row->max)
+		return true;
+	ek_parse_error(parse, list, row->key, "a list of %zu, expected %u to %u items", length,
+		       row->min, row->max);
+	return false;
 }
 
 /* An array for the items of a list of row->min to row->max, or NULL: an error, or no items. */
 static void *new_array(struct ek_parse *parse, const struct ek_row *row, const yaml_node_t *list,
 		       size_t size)
 {
-	size_t length;
 	void *array;
 
-	if (list->type != YAML_SEQUENCE_NODE) {
-		ek_parse_error(parse, list, row->key,
-			       "no list, expected items that begin with '-'%s",
-			       row->min ? "" : ", or [] for none");
+	if (!ek_schema_list(parse, row, list) || !ek_schema_length(list))
 		return NULL;
-	}
-	length = list_length(list);
-	if (length < row->min || length > row->max) {
-		ek_parse_error(parse, list, row->key, "a list of %zu, expected %u to %u items",
-			       length, row->min, row->max);
-		return NULL;
-	}
-	if (!length)
-		return NULL;
-	array = calloc(length, size);
+	array = calloc(ek_schema_length(list), size);
 	if (!array)
 		ek_parse_error(parse, list, row->key, "%s", strerror(ENOMEM));
 	return array;
 }
 
-static void required(struct ek_parse *parse, const struct ek_row *row, const yaml_node_t *map,
-		     void *out)
+void ek_schema_required(struct ek_parse *parse, const struct ek_row *row, const yaml_node_t *map,
+			void *out)
 {
 	(void)out;
 	ek_parse_error(parse, map, row->key, "the key is missing here");
 }
-
-#define FIELD(type, member) \
-	.offset = offsetof(struct type, member), .size = sizeof(((struct type *)NULL)->member)
-#define HERE		   .offset = 0 /* the reader stores into several fields */
-#define REQUIRED	   .absent = required
-#define RANGE(least, most) .min = least, .max = most
 
 /* --- interfaces ------------------------------------------------------------------------------ */
 /* clang-format off */
@@ -286,12 +288,12 @@ static void read_interfaces(struct ek_parse *parse, const struct ek_row *row,
 	config->interfaces = new_array(parse, row, list, sizeof(config->interfaces[0]));
 	if (!config->interfaces)
 		return;
-	config->n_interfaces = list_length(list);
+	config->n_interfaces = ek_schema_length(list);
 	for (size_t i = 0; i < config->n_interfaces; i++) {
-		const yaml_node_t *item = list_item(parse, list, i);
+		const yaml_node_t *item = ek_schema_item(parse, list, i);
 
 		config->interfaces[i].line = ek_yaml_line(item);
-		read_mapping(parse, row->key, item, interface_rows, &config->interfaces[i]);
+		ek_schema_mapping(parse, row->key, item, interface_rows, &config->interfaces[i]);
 	}
 }
 
@@ -323,7 +325,7 @@ static const struct ek_row limits_rows[] = {
 static void read_limits(struct ek_parse *parse, const struct ek_row *row, const yaml_node_t *map,
 			void *out)
 {
-	read_mapping(parse, row->key, map, limits_rows, out);
+	ek_schema_mapping(parse, row->key, map, limits_rows, out);
 }
 
 /* --- backends -------------------------------------------------------------------------------- */
@@ -371,7 +373,7 @@ static bool count_backends(struct ek_parse *parse, const struct ek_row *row,
 {
 	size_t limit = parse->config->limits.backends, before = parse->n_backends;
 
-	parse->n_backends += list_length(list);
+	parse->n_backends += ek_schema_length(list);
 	if (!limit || parse->n_backends < limit)
 		return true;
 	if (before < limit)
@@ -390,13 +392,13 @@ static void read_backends(struct ek_parse *parse, const struct ek_row *row, cons
 	service->backends = new_array(parse, row, list, sizeof(service->backends[0]));
 	if (!service->backends || !count_backends(parse, row, list))
 		return;
-	service->n_backends = list_length(list);
+	service->n_backends = ek_schema_length(list);
 	for (size_t i = 0; i < service->n_backends; i++) {
-		const yaml_node_t *item = list_item(parse, list, i);
+		const yaml_node_t *item = ek_schema_item(parse, list, i);
 
 		service->backends[i].weight = 100;
 		service->backends[i].line = ek_yaml_line(item);
-		read_mapping(parse, row->key, item, backend_rows, &service->backends[i]);
+		ek_schema_mapping(parse, row->key, item, backend_rows, &service->backends[i]);
 	}
 }
 
@@ -488,7 +490,7 @@ _Static_assert(offsetof(struct ek_config_check, status_high) ==
 static void read_check(struct ek_parse *parse, const struct ek_row *row, const yaml_node_t *map,
 		       void *out)
 {
-	read_mapping(parse, row->key, map, check_rows, out);
+	ek_schema_mapping(parse, row->key, map, check_rows, out);
 }
 
 /* --- services -------------------------------------------------------------------------------- */
@@ -512,6 +514,35 @@ static void read_tracking(struct ek_parse *parse, const struct ek_row *row,
 		ek_value_refuse(parse, row, value,
 				"cannot keep its promise for udp, which has no handshake",
 				"full or none");
+}
+
+/* Whatever tracking stores can be mirrored; without any, the peers learn of ring changes only. */
+static void failover_default(struct ek_parse *parse, const struct ek_row *row,
+			     const yaml_node_t *map, void *out)
+{
+	(void)row, (void)map;
+	*(enum ek_failover *)out = parse->service->tracking == EK_TRACKING_NONE
+					   ? EK_FAILOVER_STATELESS
+					   : EK_FAILOVER_STATEFUL;
+}
+
+/* A tracking that was refused is neither none nor full, and no reason for a second error. */
+static void read_failover(struct ek_parse *parse, const struct ek_row *row,
+			  const yaml_node_t *value, void *out)
+{
+	enum ek_tracking tracking = parse->service->tracking;
+	enum ek_failover *failover = out;
+
+	ek_value_choice(parse, row, value, out);
+	if (*failover == EK_FAILOVER_STATEFUL && tracking == EK_TRACKING_NONE)
+		ek_value_refuse(parse, row, value,
+				"has nothing to mirror with tracking: none, which stores no flow",
+				"stateless, or another tracking");
+	if (*failover == EK_FAILOVER_NONE &&
+	    (tracking == EK_TRACKING_NONE || tracking == EK_TRACKING_JUST_ENOUGH))
+		ek_value_refuse(parse, row, value,
+				"would reset every flow that tracking does not store",
+				"tracking: full beside it, which stores all");
 }
 
 static const char *unless_source_hash(const struct ek_parse *parse)
@@ -562,7 +593,7 @@ static const struct ek_row timeouts_rows[] = {
 static void read_timeouts(struct ek_parse *parse, const struct ek_row *row, const yaml_node_t *map,
 			  void *out)
 {
-	read_mapping(parse, row->key, map, timeouts_rows, out);
+	ek_schema_mapping(parse, row->key, map, timeouts_rows, out);
 }
 
 /* clang-format off */
@@ -581,6 +612,8 @@ static const struct ek_row service_rows[] = {
 	{"hash-prefix6", ek_value_number,   SERVICE(hash_prefix6), SOURCE_HASH, RANGE(1, 128)},
 	{"tracking",     read_tracking,     SERVICE(tracking),     .absent = tracking_default,
 	 .choices = trackings},
+	{"failover",     read_failover,     SERVICE(failover),     .absent = failover_default,
+	 .choices = failovers},
 	{"timeouts",     read_timeouts,     SERVICE(timeouts)},
 	{"health",       read_check,        SERVICE(check),        .absent = type_default},
 	{"backends",     read_backends,     HERE,                  REQUIRED,
@@ -615,7 +648,7 @@ static void claim_endpoint(struct ek_parse *parse, const yaml_node_t *item)
 	if (ek_ip_is_zero(&service->vip) || !service->port || service->protocol == UINT8_MAX)
 		return;
 	snprintf(text, sizeof(text), "%s port %u %s", ek_ip_format(&service->vip, vip),
-		 service->port, choice_name(protocols, service->protocol));
+		 service->port, ek_schema_word(protocols, service->protocol));
 	ek_parse_claim(parse, EK_CLAIM_ENDPOINT, "address", item, text);
 }
 
@@ -627,15 +660,15 @@ static void read_services(struct ek_parse *parse, const struct ek_row *row, cons
 	config->services = new_array(parse, row, list, sizeof(config->services[0]));
 	if (!config->services)
 		return;
-	config->n_services = list_length(list);
+	config->n_services = ek_schema_length(list);
 	for (size_t i = 0; i < config->n_services; i++) {
-		const yaml_node_t *item = list_item(parse, list, i);
+		const yaml_node_t *item = ek_schema_item(parse, list, i);
 		struct ek_config_service *service = &config->services[i];
 
 		*service = service_defaults;
 		service->line = ek_yaml_line(item);
 		parse->service = service;
-		if (read_mapping(parse, row->key, item, service_rows, service))
+		if (ek_schema_mapping(parse, row->key, item, service_rows, service))
 			claim_endpoint(parse, item);
 	}
 	parse->service = NULL;
@@ -666,6 +699,7 @@ static const struct ek_row file_rows[] = {
 	{"limits",     read_limits,        FILE_KEY(limits)},
 	{"services",   read_services,      HERE,                REQUIRED,
 	 RANGE(0, EK_SERVICES_MAX)},
+	{"ha",         ek_schema_ha,       FILE_KEY(ha)},
 	{.key = NULL},
 };
 /* clang-format on */
@@ -674,5 +708,5 @@ void ek_schema_read(struct ek_parse *parse, const yaml_node_t *root)
 {
 	parse->config->limits = (struct ek_config_limits){
 		.backends = 4096, .flows = 1u << 20, .flow_quota = 75, .remember_max = 75};
-	read_mapping(parse, "", root, file_rows, parse->config);
+	ek_schema_mapping(parse, "", root, file_rows, parse->config);
 }

@@ -2,10 +2,11 @@
 /*
  * How a configuration file is read, private to config*.c. A config line's way:
  *
- *   yaml_document.c   text to tree, each node with its line and column
- *   config_schema.c   one table per mapping: a row per key says who reads its value, and whereto
- *   config_value.c    one scalar: a number, a duration, a name, an address, ...
- *   config.c          what no single row can see: what must be unique in the whole file
+ *   yaml_document.c     text to tree, each node with its line and column
+ *   config_schema.c     one table per mapping: a row per key says who reads its value, and whereto
+ *   config_schema_ha.c  the same for the mappings of the `ha` section
+ *   config_value.c      one scalar: a number, a duration, a name, an address, ...
+ *   config.c            what no single row can see: what must be unique in the whole file
  *
  * A row's reader either stores a value or adds an error; reading goes on after an error, so that
  * one run finds all of them. A value that was refused is stored as "all bits set" or left zero,
@@ -24,8 +25,14 @@ enum ek_claim_kind {
 	EK_CLAIM_INTERFACE,
 	EK_CLAIM_SERVICE,
 	EK_CLAIM_ENDPOINT, /* address, port, protocol */
-	EK_CLAIM_VIP,	   /* not unique, but no backend may have it */
-	EK_CLAIM_BACKEND,  /* from here on: unique within one service */
+	EK_CLAIM_VIP,	   /* not unique, but no backend and no node may have it */
+	EK_CLAIM_NODE_ADDRESS,
+	EK_CLAIM_PEER,
+	EK_CLAIM_SET,
+	EK_CLAIM_INSTANCE,
+	EK_CLAIM_VRID,
+	EK_CLAIM_INSTANCE_VIP, /* of a service, and in one instance */
+	EK_CLAIM_BACKEND,      /* from here on: unique within one service */
 	EK_CLAIM_BACKEND_ADDRESS,
 };
 
@@ -42,8 +49,11 @@ struct ek_parse {
 	yaml_document_t *document;
 	struct ek_errors *errors;
 	struct ek_config *config;
-	struct ek_config_service *service; /* the one being read */
-	size_t n_backends;		   /* of all services read so far */
+	struct ek_config_service *service;   /* the one being read */
+	struct ek_config_instance *instance; /* the one being read */
+	struct ek_config_track *track;	     /* the one being read */
+	const char *tracked;		     /* the key that says what it tracks, once read */
+	size_t n_backends;		     /* of all services read so far */
 	struct ek_claim *claims;
 	size_t n_claims, room;
 };
@@ -78,8 +88,38 @@ struct ek_row {
 #define ek_parse_error(parse, node, key, ...) \
 	ek_errors_add((parse)->errors, ek_yaml_line(node), ek_yaml_column(node), key, __VA_ARGS__)
 
+/* What tables are written with. */
+/* clang-format off */
+#define WORD(text, constant)    {.name = text, .value = constant}
+#define PLANNED(text, constant) {.name = text, .value = constant, .planned = true}
+/* clang-format on */
+#define FIELD(type, member) \
+	.offset = offsetof(struct type, member), .size = sizeof(((struct type *)NULL)->member)
+#define HERE		   .offset = 0 /* the reader stores into several fields */
+#define REQUIRED	   .absent = ek_schema_required
+#define RANGE(least, most) .min = least, .max = most
+
 /* config_schema.c: the whole file. */
 void ek_schema_read(struct ek_parse *parse, const yaml_node_t *root);
+/* By a table; `key` names the mapping in messages. Returns whether it was a mapping at all. */
+bool ek_schema_mapping(struct ek_parse *parse, const char *key, const yaml_node_t *map,
+		       const struct ek_row *rows, void *out);
+/* Returns whether it is a list of row->min to row->max items. */
+bool ek_schema_list(struct ek_parse *parse, const struct ek_row *row, const yaml_node_t *list);
+const yaml_node_t *ek_schema_item(struct ek_parse *parse, const yaml_node_t *list, size_t i);
+void ek_schema_required(struct ek_parse *parse, const struct ek_row *row, const yaml_node_t *map,
+			void *out);
+/* The word for a value, or "?". */
+const char *ek_schema_word(const struct ek_choice *choices, unsigned int value);
+
+static inline size_t ek_schema_length(const yaml_node_t *list)
+{
+	return list->data.sequence.items.top - list->data.sequence.items.start;
+}
+
+/* config_schema_ha.c: the reader of `ha`. */
+void ek_schema_ha(struct ek_parse *parse, const struct ek_row *row, const yaml_node_t *map,
+		  void *out);
 
 /* config.c: notes a text that config.c checks for uniqueness when all is read. */
 void ek_parse_claim(struct ek_parse *parse, enum ek_claim_kind kind, const char *key,
@@ -92,6 +132,7 @@ void ek_parse_claim(struct ek_parse *parse, enum ek_claim_kind kind, const char 
 EK_VALUE_READER(number);
 EK_VALUE_READER(duration);
 EK_VALUE_READER(choice);
+EK_VALUE_READER(flag); /* a bool, by the words for its values */
 EK_VALUE_READER(name);
 EK_VALUE_READER(interface);
 EK_VALUE_READER(file); /* an absolute path */
@@ -99,7 +140,9 @@ EK_VALUE_READER(path); /* of a URL */
 EK_VALUE_READER(host);
 EK_VALUE_READER(regex);
 EK_VALUE_READER(status);  /* 200 or 200-299, into two unsigned ints */
+EK_VALUE_READER(flips);	  /* 0 or 3/10m, into two unsigned ints: how many, in how many seconds */
 EK_VALUE_READER(address); /* one that a packet can be sent to */
+EK_VALUE_READER(prefix);  /* into a struct ek_ip and the unsigned int behind it */
 
 /* The text of a scalar, or NULL after an error that names `expected`. */
 const char *ek_value_text(struct ek_parse *parse, const struct ek_row *row,

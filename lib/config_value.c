@@ -10,7 +10,9 @@
 #include "config_schema.h"
 #include "ip.h"
 
-#define EXPECTED 128
+#define EXPECTED	    128
+#define FLIPS_WINDOW_MIN_MS 1000ul
+#define FLIPS_WINDOW_MAX_MS (24 * 3600 * 1000ul)
 
 static bool is_control(char c)
 {
@@ -122,6 +124,8 @@ static const char *format_duration(unsigned long ms, char *out, size_t size)
 {
 	size_t length = 0;
 
+	if (!ms)
+		return "0s";
 	for (size_t i = 0; i < N_UNITS; i++) {
 		if (ms >= units[i].ms)
 			length += snprintf(out + length, size - length, "%lu%s", ms / units[i].ms,
@@ -236,6 +240,19 @@ void ek_value_choice(struct ek_parse *parse, const struct ek_row *row, const yam
 		store(row, out, choice->value);
 }
 
+/* A refused value leaves the default: a bool has no third state. */
+void ek_value_flag(struct ek_parse *parse, const struct ek_row *row, const yaml_node_t *value,
+		   void *out)
+{
+	struct ek_row word = *row;
+	unsigned int chosen;
+
+	word.size = sizeof(chosen);
+	ek_value_choice(parse, &word, value, &chosen);
+	if (chosen != UINT32_MAX)
+		*(bool *)out = chosen;
+}
+
 /* --- texts ----------------------------------------------------------------------------------- */
 static bool all(const char *text, bool (*accept)(char))
 {
@@ -327,7 +344,11 @@ static bool valid_file(const char *text)
 void ek_value_file(struct ek_parse *parse, const struct ek_row *row, const yaml_node_t *value,
 		   void *out)
 {
-	copy(parse, row, value, out, valid_file, "an absolute path ('/...') of at most 107 bytes");
+	char expected[EXPECTED];
+
+	snprintf(expected, sizeof(expected), "an absolute path ('/...') of at most %zu bytes",
+		 row->size - 1);
+	copy(parse, row, value, out, valid_file, expected);
 }
 
 static bool valid_path(const char *text)
@@ -509,6 +530,57 @@ void ek_value_status(struct ek_parse *parse, const struct ek_row *row, const yam
 	}
 	status[0] = low;
 	status[1] = high;
+}
+
+/* NUMBER/DURATION. Returns what is wrong, or NULL. */
+static const char *parse_flips(const struct ek_row *row, const char *text, unsigned long *number,
+			       unsigned long *ms)
+{
+	size_t digits = strspn(text, "0123456789");
+
+	if (!parse_digits(text, digits, number) || text[digits] != '/' || !text[digits + 1])
+		return "is not a number and a duration";
+	if (*number < row->min || *number > row->max)
+		return "has a number that is out of range";
+	if (ek_duration_parse(text + digits + 1, ms))
+		return "has a duration that is none";
+	if (*ms < FLIPS_WINDOW_MIN_MS || *ms > FLIPS_WINDOW_MAX_MS)
+		return "has a duration that is out of range";
+	return *ms % 1000 ? "has a duration that is no whole number of seconds" : NULL;
+}
+
+void ek_value_flips(struct ek_parse *parse, const struct ek_row *row, const yaml_node_t *value,
+		    void *out)
+{
+	unsigned long number = 0, ms = 0;
+	const char *text, *problem;
+	unsigned int *flips = out;
+	char expected[EXPECTED];
+
+	snprintf(expected, sizeof(expected),
+		 "%u to %u in 1s to 24h, such as 3/10m, or 0 for no limit", row->min, row->max);
+	text = ek_value_text(parse, row, value, expected);
+	if (!text)
+		return;
+	problem = strcmp(text, "0") ? parse_flips(row, text, &number, &ms) : NULL;
+	if (problem) {
+		ek_value_refuse(parse, row, value, problem, expected);
+		return;
+	}
+	flips[0] = number;
+	flips[1] = ms / 1000;
+}
+
+void ek_value_prefix(struct ek_parse *parse, const struct ek_row *row, const yaml_node_t *value,
+		     void *out)
+{
+	static const char expected[] = "an IPv4 or IPv6 prefix such as 0.0.0.0/0";
+	const char *text = ek_value_text(parse, row, value, expected);
+	struct ek_ip *prefix = out;
+
+	if (text && ek_prefix_parse(text, prefix, (unsigned int *)(prefix + 1)))
+		ek_value_refuse(parse, row, value, "is not a prefix (bits beyond it are zero)",
+				expected);
 }
 
 void ek_value_address(struct ek_parse *parse, const struct ek_row *row, const yaml_node_t *value,

@@ -152,3 +152,8 @@ socklen_t ek_ip_sockaddr(const struct ek_ip *ip, in_port_t port, struct sockaddr
 	memcpy(&v6->sin6_addr, ip, sizeof(v6->sin6_addr));
 	return sizeof(*v6);
 }
+
+bool ek_ip_is_link_local(const struct ek_ip *ip)
+{
+	return ip->bytes[0] == 0xfe && (ip->bytes[1] & 0xc0) == 0x80;
+}

@@ -23,6 +23,7 @@ int ek_ip_family(const struct ek_ip *ip); /* AF_INET or AF_INET6 */
 bool ek_ip_equal(const struct ek_ip *a, const struct ek_ip *b);
 int ek_ip_compare(const struct ek_ip *a, const struct ek_ip *b); /* as memcmp */
 bool ek_ip_is_zero(const struct ek_ip *ip);			 /* all 16 bytes: not set */
+bool ek_ip_is_link_local(const struct ek_ip *ip);		 /* fe80::/10 */
 /*
  * Why no host on the network can be reached by this address ("unspecified", "loopback",
  * "multicast", "broadcast", "link-local": it needs an interface beside it), or NULL.
