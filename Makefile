@@ -203,7 +203,7 @@ install: all
 		$(DESTDIR)$(PREFIX)/lib/systemd/system
 	install -m 755 $(BINS) $(DESTDIR)$(PREFIX)/sbin
 	install -m 644 README.md LICENSE $(DESTDIR)$(PREFIX)/share/doc/evenkeel
-	install -m 644 configs/*.yaml $(DESTDIR)$(PREFIX)/share/doc/evenkeel/configs
+	install -m 644 configs/*.yaml configs/*.conf $(DESTDIR)$(PREFIX)/share/doc/evenkeel/configs
 	for u in configs/*.service; do \
 		sed 's,@SBIN@,$(PREFIX)/sbin,' $$u > $(DESTDIR)$(PREFIX)/lib/systemd/system/$$(basename $$u); done
 	for m in $(MANS); do install -m 644 $$m $(DESTDIR)$(PREFIX)/share/man/man$${m##*.}; done

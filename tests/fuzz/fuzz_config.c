@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Any bytes as a configuration file: either a configuration whose limits hold, or errors that can
- * be printed on a terminal; never both, and nothing is left allocated.
+ * be printed on a terminal; never both, and nothing is left allocated. And a `services` section
+ * that can be cut out of them can be put back, and is then what was cut out.
  */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include "config.h"
+#include "config_services.h"
+#include "ha_policy.h"
 #include "ip.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -41,6 +44,8 @@ static void check_service(const struct ek_config_service *service)
 	must(service->protocol == IPPROTO_TCP || service->protocol == IPPROTO_UDP);
 	must(service->forward == EK_FORWARD_IPIP && service->method <= EK_METHOD_SOURCE_HASH);
 	must(service->tracking <= EK_TRACKING_NONE);
+	must(service->failover != EK_FAILOVER_STATEFUL || service->tracking != EK_TRACKING_NONE);
+	must(service->failover != EK_FAILOVER_NONE || service->tracking == EK_TRACKING_FULL);
 	must(service->timeouts.established && service->timeouts.established <= EK_TIMEOUT_MAX);
 	must(check->type <= EK_CHECK_HTTPS && check->timeout <= check->interval);
 	must(check->rise && check->fall && check->status_low <= check->status_high);
@@ -57,6 +62,87 @@ static void check_service(const struct ek_config_service *service)
 	}
 }
 
+static bool is_vip(const struct ek_config *config, const struct ek_ip *ip)
+{
+	for (size_t i = 0; i < config->n_services; i++)
+		if (ek_ip_equal(&config->services[i].vip, ip))
+			return true;
+	return false;
+}
+
+static void check_peers(const struct ek_config *config)
+{
+	const struct ek_config_ha *ha = &config->ha;
+
+	must(ha->port && ha->ack_timeout >= 10 && ha->n_peers <= EK_PEERS_MAX);
+	must(!ha->secret[0] || ha->n_addresses);
+	must(!ha->max_flips == !ha->flip_window && ha->max_flips <= EK_FLIPS_MAX);
+	for (size_t i = 0; i < ha->n_addresses; i++)
+		must(!ek_ip_unusable(&ha->addresses[i]) && !is_vip(config, &ha->addresses[i]));
+	for (size_t i = 0; i < ha->n_peers; i++) {
+		must(ha->peers[i].name[0] && strcmp(ha->peers[i].name, config->node));
+		must(ha->peers[i].n_addresses > 0);
+	}
+}
+
+static void check_track(const struct ek_config_track *track)
+{
+	must(track->name[0]);
+	switch (track->kind) {
+	case EK_TRACK_INTERFACES:
+		must(track->n_interfaces && track->n_interfaces <= EK_SET_MEMBERS_MAX);
+		must(track->interfaces[track->n_interfaces - 1][0]);
+		break;
+	case EK_TRACK_ROUTE:
+		must(track->prefix_length <= (ek_ip_is_v4(&track->prefix) ? 32 : 128));
+		break;
+	case EK_TRACK_SCRIPT:
+		must(track->command[0] == '/' && track->timeout && track->rise && track->fall);
+		must(track->timeout <= track->interval);
+		break;
+	default:
+		must(false);
+	}
+}
+
+static void check_instance(const struct ek_config *config,
+			   const struct ek_config_instance *instance)
+{
+	must(instance->name[0] && instance->interface[0] && instance->vrid && instance->n_vips);
+	must(instance->priority && instance->priority < 255);
+	must(instance->interval && instance->interval % 10 == 0 && instance->interval <= 40950);
+	must(!instance->all_active || instance->announce == EK_ANNOUNCE_ROUTE);
+	must(!instance->unicast || (config->ha.n_peers && !instance->n_heartbeats));
+	for (size_t i = 0; i < instance->n_vips; i++)
+		must(is_vip(config, &instance->vips[i]));
+}
+
+static void check_ha(const struct ek_config *config)
+{
+	const struct ek_config_ha *ha = &config->ha;
+
+	check_peers(config);
+	for (size_t i = 0; i < ha->n_tracks; i++)
+		check_track(&ha->tracks[i]);
+	for (size_t i = 0; i < ha->n_instances; i++)
+		check_instance(config, &ha->instances[i]);
+}
+
+static void check_section(const char *file, size_t size)
+{
+	size_t length, whole_length, again_length;
+	char *section, *whole, *again;
+
+	if (ek_config_services_text(file, size, &section, &length))
+		return;
+	must(!ek_config_services_replace(file, size, section, length, &whole, &whole_length));
+	must(!ek_config_services_text(whole, whole_length, &again, &again_length));
+	must(again_length == length && !memcmp(again, section, length));
+	free(again);
+	free(whole);
+	free(section);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct ek_errors errors;
@@ -64,12 +150,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	must((config == NULL) == (errors.count > 0));
 	check_errors(&errors);
+	check_section((const char *)data, size);
 	if (!config)
 		return 0;
 	must(config->node[0] && config->n_interfaces > 0);
 	must(config->limits.flows && !(config->limits.flows & (config->limits.flows - 1)));
 	for (size_t i = 0; i < config->n_services; i++)
 		check_service(&config->services[i]);
+	if (config->ha.enabled)
+		check_ha(config);
 	ek_config_free(config);
 	return 0;
 }

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "config.h"
+#include "ip.h"
 
 #define LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -102,6 +103,25 @@ static inline void expect_one(const char *text, size_t length, const char *expec
 	assert_null(config);
 	assert_string_equal(found, expected);
 	free(found);
+}
+
+static inline struct ek_config *good(const char *text)
+{
+	static struct ek_errors errors;
+	struct ek_config *config = parse(text, strlen(text), &errors);
+	char *found = format_errors(&errors);
+
+	assert_string_equal(found, "");
+	assert_non_null(config);
+	free(found);
+	return config;
+}
+
+static inline void assert_address(const struct ek_ip *ip, const char *expected)
+{
+	char text[EK_IP_TEXT];
+
+	assert_string_equal(ek_ip_format(ip, text), expected);
 }
 
 #endif

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <unistd.h>
 #include "config_rows.h"
-#include "ip.h"
 
 /* `count` times `unit`; the caller frees. */
 static char *repeat(const char *unit, size_t count)
@@ -131,25 +130,6 @@ static struct ek_config *load(const char *path)
 	assert_non_null(config);
 	free(found);
 	return config;
-}
-
-static struct ek_config *good(const char *text)
-{
-	static struct ek_errors errors;
-	struct ek_config *config = parse(text, strlen(text), &errors);
-	char *found = format_errors(&errors);
-
-	assert_string_equal(found, "");
-	assert_non_null(config);
-	free(found);
-	return config;
-}
-
-static void assert_address(const struct ek_ip *ip, const char *expected)
-{
-	char text[EK_IP_TEXT];
-
-	assert_string_equal(ek_ip_format(ip, text), expected);
 }
 
 static void test_defaults(void **state)

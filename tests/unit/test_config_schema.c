@@ -15,22 +15,20 @@ static const struct row file_rows[] = {
 	 "3:1: unknown key 'servces'; did you mean 'services'?\n"},
 	{"a key nothing like ours", TOP SERVICES "colour: blue\n",
 	 "4:1: unknown key 'colour', expected one of node, state-dir, hash-key, interfaces, "
-	 "limits, "
-	 "services\n"},
+	 "limits, services, ha\n"},
 	{"a short key is not corrected into another word", TOP SERVICES "no: 1\n",
 	 "4:1: unknown key 'no', expected one of node, state-dir, hash-key, interfaces, limits, "
-	 "services\n"},
+	 "services, ha\n"},
 	{"a very long key", TOP SERVICES X64 ": 1\n",
 	 "4:1: unknown key '" X44
 	 "...', expected one of node, state-dir, hash-key, interfaces, limits, "
-	 "services\n"},
+	 "services, ha\n"},
 	{"a key with a control character", TOP SERVICES "\"a\\e[31m\": 1\n",
 	 "4:1: unknown key 'a?[31m', expected one of node, state-dir, hash-key, interfaces, "
-	 "limits, "
-	 "services\n"},
+	 "limits, services, ha\n"},
 	{"an empty key", TOP SERVICES "\"\": 1\n",
 	 "4:1: unknown key '', expected one of node, state-dir, hash-key, interfaces, limits, "
-	 "services\n"},
+	 "services, ha\n"},
 	{"a list as a key", TOP SERVICES "? [a]\n: 1\n",
 	 "4:3: a list or mapping, expected a key\n"},
 	{"a key twice", TOP SERVICES "node: lb2\n",
@@ -127,8 +125,8 @@ static const struct row service_rows[] = {
 	 "8:5: unknown key 'adress'; did you mean 'address'?\n"},
 	{"a key of a later version", WEB "    sorry: {address: 10.0.0.9}\n",
 	 "8:5: unknown key 'sorry', expected one of name, address, port, protocol, forward, "
-	 "outer-source, method, hash-prefix4, hash-prefix6, tracking, timeouts, health, "
-	 "backends\n"},
+	 "outer-source, method, hash-prefix4, hash-prefix6, tracking, failover, timeouts, "
+	 "health, backends\n"},
 	{"a key twice", WEB "    port: 81\n",
 	 "8:5: port: the key stands here twice, first on line 6\n"},
 	{"protocol: unknown", WEB "    protocol: sctp\n",
