@@ -4,21 +4,28 @@
  *
  *     parse.h -> service.h -> select.h -> forward.h -> account.h
  *
+ * Frames for another MAC than the port's own, and what is no packet of a service, turn off to
+ * neighbour.h.
+ *
  * What is not for a VIP is passed to the stack, byte for byte. A packet costs the service entry,
  * one ring slot, and one cache line that holds both the backend and its counters.
  */
 #include "account.h"
+#include "neighbour.h"
 
 /* Parsing and the service, specialised for one address family by constant propagation. */
-static __always_inline int find_service(struct packet *p, void *data, void *end,
+static __always_inline int find_service(struct xdp_md *ctx, struct packet *p, void *data, void *end,
 					struct ek_service **service, __u64 *hash, __u64 *ring,
 					const int family)
 {
 	int verdict = family == AF_INET ? parse4(p, data, end) : parse6(p, data, end);
 	__u64 key;
 
+	if (unlikely(verdict < 0))
+		return refuse(p, verdict, family);
 	if (unlikely(verdict))
-		return verdict < 0 ? refuse(p, verdict, family) : verdict;
+		return family == AF_INET6 && p->protocol == IPPROTO_ICMPV6 ? neighbour(ctx, true)
+									   : verdict;
 	key = EK_SERVICE_KEY(p->destination_port, p->protocol, EK_SERVICE_LIVE);
 	*hash = service_hash(&p->destination, service_word(p), family);
 	*service = service_find(&p->destination, key, *hash);
@@ -41,15 +48,26 @@ static __always_inline int balance(struct xdp_md *ctx, void *data, void *end)
 	__u64 hash, ring; /* of the flow, and what gives its ring index */
 	int verdict;
 
-	/* A switch floods unknown unicast: a frame for another MAC is another node's. */
-	if (!port || (void *)(eth + 1) > end || EK_NEXTHOP_MAC(*(unaligned64 *)data) != port->mac)
+	if (unlikely(!port || (void *)(eth + 1) > end))
 		return XDP_PASS;
-	if (eth->h_proto == bpf_htons(ETH_P_IP))
-		verdict = find_service(&p, data, end, &service, &hash, &ring, AF_INET);
-	else if (eth->h_proto == bpf_htons(ETH_P_IPV6))
-		verdict = find_service(&p, data, end, &service, &hash, &ring, AF_INET6);
+	/* A switch floods unknown unicast: a frame for another MAC is mostly another node's. */
+	if (unlikely(EK_NEXTHOP_MAC(*(unaligned64 *)data) != port->mac)) {
+		verdict = port->mac ? neighbour(ctx, false) : XDP_PASS;
+		if (verdict)
+			return verdict;
+		/* Read again, so that the usual path need not keep them over a call. */
+		eth = data = (void *)(long)ctx->data;
+		end = (void *)(long)ctx->data_end;
+		if ((void *)(eth + 1) > end)
+			return XDP_PASS;
+		p.frame = end - data;
+	}
+	if (likely(eth->h_proto == bpf_htons(ETH_P_IP)))
+		verdict = find_service(ctx, &p, data, end, &service, &hash, &ring, AF_INET);
+	else if (likely(eth->h_proto == bpf_htons(ETH_P_IPV6)))
+		verdict = find_service(ctx, &p, data, end, &service, &hash, &ring, AF_INET6);
 	else
-		return XDP_PASS;
+		return neighbour(ctx, true);
 	if (unlikely(verdict))
 		return verdict;
 

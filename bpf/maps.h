@@ -85,6 +85,18 @@ struct {
 	__type(value, struct ek_flow_keys);
 } flow_keys SEC(".maps");
 
+/*
+ * What became of entries of mirrored services, one log per CPU. Writer: that CPU's data plane.
+ * Reader: the controller, through mmap.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct ek_news);
+} news SEC(".maps");
+
 /* Attached interfaces by port number. Writer: controller. Reader: every packet. */
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
@@ -101,6 +113,18 @@ struct {
 	__type(key, __u32);
 	__type(value, __u32);
 } egress SEC(".maps");
+
+/*
+ * The right to answer for VIPs, by VRID. Writer: controller. Readers: questions for a VIP's MAC,
+ * and frames to a virtual MAC.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, EK_LEASES_MAX);
+	__type(key, __u32);
+	__type(value, struct ek_lease);
+} leases SEC(".maps");
 
 /* Dropped packets by enum ek_drop. Writer: data plane. Reader: controller. */
 struct {

@@ -91,6 +91,26 @@ static __always_inline void refresh_hit(struct ek_ring *ring, __u32 index, __u32
 		ring->hit[index] = now;
 }
 
+/*
+ * For the controller to send to the peers. The record is there before it is counted; a packet is
+ * not interrupted by another one of its CPU.
+ */
+static __always_inline void tell(__u64 entry, __u32 bucket, __u32 way, __u8 flags)
+{
+	__u32 cpu = bpf_get_smp_processor_id();
+	struct ek_news *log = bpf_map_lookup_elem(&news, &cpu);
+	struct ek_news_record *record;
+
+	if (!log)
+		return;
+	record = &log->record[log->head & (EK_NEWS_SIZE - 1)];
+	record->entry = entry;
+	record->bucket = bucket;
+	record->way = way;
+	record->flags = flags;
+	__sync_fetch_and_add(&log->head, 1);
+}
+
 static __always_inline int select_remembering(const struct ek_service *service,
 					      const struct packet *p, struct ek_ring *ring,
 					      __u32 index, __u32 slot, __u64 hash, __u32 *backend)
@@ -119,6 +139,12 @@ static __always_inline int select_remembering(const struct ek_service *service,
 		key = view_key(&view, choice.stored);
 		if (key)
 			write_key(key, p, &s, tick);
+	}
+	if (service->flags & EK_SERVICE_F_MIRRORED) {
+		if (choice.removed)
+			tell(choice.removed, view.bucket, 0, EK_NEWS_REMOVED);
+		if (choice.news)
+			tell(choice.news, view.bucket, choice.news_way, 0);
 	}
 	if (choice.origin_hit)
 		refresh_hit(ring, index, tick);

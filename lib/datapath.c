@@ -99,6 +99,11 @@ static uint64_t key_check(const struct ek_hash_key *key)
 	return digest >> 32; /* 32 bits tell two keys apart and say nothing of 768 */
 }
 
+uint32_t ek_datapath_key_check(const struct ek_datapath *dp)
+{
+	return key_check(&dp->key);
+}
+
 static struct ek_meta expected_meta(const struct ek_datapath *dp)
 {
 	return (struct ek_meta){.abi = EK_ABI_VERSION,
@@ -189,6 +194,7 @@ static struct balancer *open_skeleton(const struct ek_datapath *dp, uint32_t por
 	bpf_map__set_max_entries(skeleton->maps.backends, dp->cpus * dp->limit);
 	bpf_map__set_max_entries(skeleton->maps.flows, dp->buckets);
 	bpf_map__set_max_entries(skeleton->maps.flow_keys, dp->buckets);
+	bpf_map__set_max_entries(skeleton->maps.news, dp->cpus);
 	bpf_program__set_autoload(skeleton->progs.tick, false);
 	bpf_object__for_each_map(map, skeleton->obj)
 	{
@@ -233,10 +239,18 @@ static int open_maps(struct ek_datapath *dp, struct ek_error *error)
 	dp->ports = map_memory(dp->maps->maps.ports, EK_PORTS_MAX * sizeof(*dp->ports));
 	dp->flows = map_memory(dp->maps->maps.flows, dp->buckets * sizeof(*dp->flows));
 	dp->flow_keys = map_memory(dp->maps->maps.flow_keys, dp->buckets * sizeof(*dp->flow_keys));
-	if (!dp->services || !dp->backends || !dp->ports || !dp->flows || !dp->flow_keys) {
+	dp->leases = map_memory(dp->maps->maps.leases, EK_LEASES_MAX * sizeof(*dp->leases));
+	dp->news = map_memory(dp->maps->maps.news, dp->cpus * sizeof(*dp->news));
+	dp->news_read = calloc(dp->cpus, sizeof(*dp->news_read));
+	if (!dp->news_read)
+		return -ENOMEM;
+	if (!dp->services || !dp->backends || !dp->ports || !dp->flows || !dp->flow_keys ||
+	    !dp->leases || !dp->news) {
 		ek_error_set(error, "cannot map the BPF maps: %s", strerror(errno));
 		return -errno;
 	}
+	for (uint32_t cpu = 0; cpu < dp->cpus; cpu++) /* of before we came */
+		dp->news_read[cpu] = dp->news[cpu].head;
 	if (bpf_map_update_elem(bpf_map__fd(dp->maps->maps.meta), &zero, &meta, BPF_ANY))
 		return -errno;
 	err = ek_sweep_init(&dp->sweep, dp->flows, dp->buckets, dp->backends, dp->limit);
@@ -302,6 +316,11 @@ void ek_datapath_close(struct ek_datapath *dp)
 		munmap(dp->flows, dp->buckets * sizeof(*dp->flows));
 	if (dp->flow_keys)
 		munmap(dp->flow_keys, dp->buckets * sizeof(*dp->flow_keys));
+	if (dp->leases)
+		munmap(dp->leases, EK_LEASES_MAX * sizeof(*dp->leases));
+	if (dp->news)
+		munmap(dp->news, dp->cpus * sizeof(*dp->news));
+	free(dp->news_read);
 	ek_sweep_free(&dp->sweep);
 	balancer__destroy(dp->maps);
 	explicit_bzero(&dp->key, sizeof(dp->key));
@@ -311,8 +330,8 @@ void ek_datapath_close(struct ek_datapath *dp)
 /* Is this the name of something that evenkeeld pins? */
 static bool is_our_pin(const char *name)
 {
-	static const char *const maps[] = {"services",	"rings", "backends", "flows",
-					   "flow_keys", "ports", "egress",   "drops"};
+	static const char *const maps[] = {"services", "rings",	 "backends", "flows", "flow_keys",
+					   "ports",    "egress", "drops",    "news",  "leases"};
 
 	for (size_t i = 0; i < sizeof(maps) / sizeof(*maps); i++)
 		if (!strcmp(name, maps[i]))
@@ -369,7 +388,13 @@ bool ek_datapath_sweep(struct ek_datapath *dp, uint32_t buckets)
 {
 	uint32_t now;
 
-	return !ek_datapath_tick(dp, &now) && ek_sweep_step(&dp->sweep, now, buckets);
+	if (ek_datapath_tick(dp, &now) || !ek_sweep_step(&dp->sweep, now, buckets))
+		return false;
+	for (uint32_t id = 0; id < EK_SERVICES_MAX; id++) /* who has renewed all ages may expire */
+		if (dp->patient[id] && dp->sweep.services[id].ring &&
+		    dp->sweep.services[id].role == EK_SWEEP_OWN)
+			ek_datapath_publish(dp, id);
+	return true;
 }
 
 const struct ek_sweep *ek_datapath_swept(const struct ek_datapath *dp)
@@ -385,6 +410,11 @@ struct ek_flow_bucket *ek_datapath_flows(const struct ek_datapath *dp)
 struct ek_flow_keys *ek_datapath_flow_keys(const struct ek_datapath *dp)
 {
 	return dp->flow_keys;
+}
+
+struct ek_lease *ek_datapath_leases(const struct ek_datapath *dp)
+{
+	return dp->leases;
 }
 
 uint32_t ek_datapath_buckets(const struct ek_datapath *dp)

@@ -4,7 +4,7 @@
  * interfaces. With attach.c, the only user of libbpf and libxdp.
  *
  * Everything lives under a pin directory of a bpffs and goes on without the controller:
- *     meta services rings backends ports egress drops   maps, see bpf/maps.h
+ *     meta services rings backends ports egress leases drops   maps, see bpf/maps.h
  *     ring-<id>                                         the ring of each service
  *     link-<interface>                                  attachments that no dispatcher holds
  * Opening adopts what is pinned there if it was made by the same ABI, limits and key.
@@ -52,8 +52,11 @@ void ek_datapath_limit_service(struct ek_datapath *dp, uint16_t id, bool over);
 /* The memory that the data plane works on, for those who look. */
 struct ek_flow_bucket *ek_datapath_flows(const struct ek_datapath *dp);
 struct ek_flow_keys *ek_datapath_flow_keys(const struct ek_datapath *dp);
+struct ek_lease *ek_datapath_leases(const struct ek_datapath *dp); /* [EK_LEASES_MAX] */
 uint32_t ek_datapath_buckets(const struct ek_datapath *dp);
 const struct ek_hash_key *ek_datapath_key(const struct ek_datapath *dp);
+/* A digest that tells two keys apart and says nothing of either. */
+uint32_t ek_datapath_key_check(const struct ek_datapath *dp);
 struct ek_backend ek_datapath_backend_row(const struct ek_datapath *dp, uint16_t index);
 const struct ek_service_table *ek_datapath_services(const struct ek_datapath *dp);
 struct ek_port ek_datapath_port_row(const struct ek_datapath *dp, uint8_t port);
@@ -68,11 +71,22 @@ int ek_datapath_snapshot(struct ek_datapath *dp, struct ek_state *state, struct 
  * leaves a working data plane) and `plan->n` is cut to what was.
  */
 int ek_datapath_apply(struct ek_datapath *dp, struct ek_plan *plan, struct ek_error *error);
+/*
+ * Called after each operation, of which a few take long (a ring is 2 ms, a new service on Linux 6.1
+ * up to 18): for what cannot wait, such as heartbeats. It applies no plan itself.
+ */
+void ek_datapath_on_pulse(struct ek_datapath *dp, void (*pulse)(void *arg), void *arg);
 
 /* Port number of an interface: the one it already has, or a free one. -ENOSPC when none is. */
 int ek_datapath_port(struct ek_datapath *dp, int ifindex);
 /* Gives up attachments and ports of interfaces that went away, or left the file, meanwhile. */
 void ek_datapath_keep_ports(struct ek_datapath *dp, const struct ek_config *config);
+/*
+ * By which lease a VIP is announced from now on; EK_LEASE_NONE: by none. It holds whether or not
+ * the VIP has a service yet. A VIP that it was never called for keeps the lease that an adopted
+ * data plane had for it.
+ */
+void ek_datapath_set_lease(struct ek_datapath *dp, const struct ek_ip *vip, uint8_t lease);
 /* Publishes or (mac48 = 0) withdraws what packets need to know about a port. */
 int ek_datapath_port_set(struct ek_datapath *dp, uint8_t port, const struct ek_port *value);
 

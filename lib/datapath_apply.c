@@ -138,6 +138,7 @@ static int set_ring(struct ek_datapath *dp, const struct ek_op *op)
 	if (!err)
 		ek_ring_apply(dp->rings[id].ring, choices, op->tracking, now,
 			      ek_sweep_changed(&dp->sweep, id));
+	ek_sweep_unask(&dp->sweep, id);
 	if (!err && op->fresh &&
 	    bpf_map_update_elem(bpf_map__fd(dp->maps->maps.rings), &id, &dp->rings[id].fd, BPF_ANY))
 		err = -errno;
@@ -145,10 +146,35 @@ static int set_ring(struct ek_datapath *dp, const struct ek_op *op)
 	return err;
 }
 
-static struct ek_service vip_entry(const struct ek_service *service)
+static struct ek_datapath_vip_lease *find_vip_lease(struct ek_datapath *dp, const struct ek_ip *vip)
 {
-	return (struct ek_service){.vip = service->vip,
-				   .key = EK_SERVICE_KEY(0, 0, EK_SERVICE_VIP)};
+	for (size_t i = 0; i < dp->n_vip_leases; i++)
+		if (ek_ip_equal(&dp->vip_leases[i].vip, vip))
+			return &dp->vip_leases[i];
+	return NULL;
+}
+
+static struct ek_service *find_vip(struct ek_datapath *dp, const struct ek_ip *vip)
+{
+	return ek_service_table_find(dp->services, &dp->key, vip,
+				     EK_SERVICE_KEY(0, 0, EK_SERVICE_VIP));
+}
+
+/* As we were told or, where we were told nothing, as an adopted data plane has it. */
+static uint32_t vip_lease(struct ek_datapath *dp, const struct ek_ip *vip)
+{
+	const struct ek_datapath_vip_lease *told = find_vip_lease(dp, vip);
+	const struct ek_service *published = find_vip(dp, vip);
+
+	if (told)
+		return told->lease;
+	return published ? published->id : EK_LEASE_NONE;
+}
+
+static struct ek_service vip_entry(struct ek_datapath *dp, const struct ek_ip *vip)
+{
+	return (struct ek_service){
+		.vip = *vip, .key = EK_SERVICE_KEY(0, 0, EK_SERVICE_VIP), .id = vip_lease(dp, vip)};
 }
 
 static bool vip_in_use(const struct ek_datapath *dp, const struct ek_ip *vip)
@@ -172,7 +198,7 @@ static void forget_vip(struct ek_datapath *dp, const struct ek_ip *vip)
 
 static int publish(struct ek_datapath *dp, const struct ek_service *entry)
 {
-	const struct ek_service vip = vip_entry(entry);
+	const struct ek_service vip = vip_entry(dp, &entry->vip);
 	int err = ek_service_table_put(dp->services, &dp->key, &vip);
 
 	if (!err)
@@ -182,26 +208,60 @@ static int publish(struct ek_datapath *dp, const struct ek_service *entry)
 	return err;
 }
 
+int ek_datapath_publish(struct ek_datapath *dp, uint16_t id)
+{
+	const struct ek_sweep_service *s = &dp->sweep.services[id];
+	struct ek_service entry = dp->entries[id];
+
+	entry.flags |= s->over_quota ? EK_SERVICE_F_OVER_QUOTA : 0;
+	entry.flags |= s->mirrored ? EK_SERVICE_F_MIRRORED : 0;
+	dp->patient[id] = s->role != EK_SWEEP_OWN;
+	for (int i = 0; dp->patient[id] && i < EK_FLOW_STATES; i++)
+		entry.timeout[i] += i == EK_FLOW_EMBRYONIC ? 0 : EK_SWEEP_PATIENCE;
+	return publish(dp, &entry);
+}
+
 static int set_service(struct ek_datapath *dp, const struct ek_op *op)
 {
 	struct ek_service *entry = &dp->entries[op->id];
 
 	*entry = op->entry;
-	entry->flags |= dp->sweep.services[op->id].over_quota ? EK_SERVICE_F_OVER_QUOTA : 0;
-	return publish(dp, entry)
+	return ek_datapath_publish(dp, op->id)
 		       ?: ek_sweep_service_set(&dp->sweep, op->id, dp->rings[op->id].ring, entry,
 					       op->tracking);
 }
 
 void ek_datapath_limit_service(struct ek_datapath *dp, uint16_t id, bool over)
 {
-	struct ek_service *entry = &dp->entries[id];
-
 	if (dp->sweep.services[id].over_quota == over)
 		return;
 	dp->sweep.services[id].over_quota = over;
-	entry->flags ^= EK_SERVICE_F_OVER_QUOTA;
-	publish(dp, entry);
+	ek_datapath_publish(dp, id);
+}
+
+/* Remembers it; one row per VIP, and none for those that are announced by no lease any more. */
+static void remember_lease(struct ek_datapath *dp, const struct ek_ip *vip, uint8_t lease)
+{
+	struct ek_datapath_vip_lease *row = find_vip_lease(dp, vip);
+
+	if (lease == EK_LEASE_NONE) {
+		if (row)
+			*row = dp->vip_leases[--dp->n_vip_leases];
+		return;
+	}
+	if (!row && dp->n_vip_leases < EK_SERVICES_MAX)
+		row = &dp->vip_leases[dp->n_vip_leases++];
+	if (row)
+		*row = (struct ek_datapath_vip_lease){.vip = *vip, .lease = lease};
+}
+
+void ek_datapath_set_lease(struct ek_datapath *dp, const struct ek_ip *vip, uint8_t lease)
+{
+	struct ek_service *published = find_vip(dp, vip);
+
+	remember_lease(dp, vip, lease);
+	if (published)
+		__atomic_store_n(&published->id, lease, __ATOMIC_RELEASE);
 }
 
 static void clear_service(struct ek_datapath *dp, const struct ek_service *entry)
@@ -251,6 +311,8 @@ int ek_datapath_apply(struct ek_datapath *dp, struct ek_plan *plan, struct ek_er
 	for (size_t i = 0; i < plan->n; i++) {
 		int err = apply_op(dp, &plan->ops[i]);
 
+		if (dp->pulse)
+			dp->pulse(dp->pulse_arg);
 		if (!err)
 			continue;
 		if (err == -ENOSPC)
@@ -263,6 +325,12 @@ int ek_datapath_apply(struct ek_datapath *dp, struct ek_plan *plan, struct ek_er
 		return err;
 	}
 	return 0;
+}
+
+void ek_datapath_on_pulse(struct ek_datapath *dp, void (*pulse)(void *arg), void *arg)
+{
+	dp->pulse = pulse;
+	dp->pulse_arg = arg;
 }
 
 /* --- adoption --------------------------------------------------------------------------------- */
@@ -279,7 +347,7 @@ static int adopt_service(struct ek_datapath *dp, const struct ek_service *s)
 	if (err)
 		return err;
 	*entry = *s;
-	entry->flags &= ~EK_SERVICE_F_OVER_QUOTA;
+	entry->flags &= ~(EK_SERVICE_F_OVER_QUOTA | EK_SERVICE_F_MIRRORED);
 	publish(dp, entry);
 	return ek_sweep_service_set(&dp->sweep, s->id, dp->rings[s->id].ring, entry, tracking);
 }

@@ -17,6 +17,12 @@ struct ek_datapath_ring_handle {
 	struct ek_ring *ring; /* NULL: no such service */
 };
 
+/* By which lease a VIP is announced, for when its entry is published. */
+struct ek_datapath_vip_lease {
+	struct ek_ip vip;
+	uint8_t lease;
+};
+
 struct ek_datapath {
 	char pin_dir[PIN_PATH];
 	uint32_t limit, cpus, buckets;
@@ -29,11 +35,21 @@ struct ek_datapath {
 	struct ek_port *ports;
 	struct ek_flow_bucket *flows;
 	struct ek_flow_keys *flow_keys;
+	struct ek_lease *leases;
+	struct ek_news *news; /* [cpu] */
+	uint64_t *news_read;  /* [cpu]: records read so far */
 	struct ek_datapath_ring_handle rings[EK_SERVICES_MAX];
-	struct ek_service entries[EK_SERVICES_MAX]; /* as published, for the sweep */
+	struct ek_service entries[EK_SERVICES_MAX]; /* as planned, for the sweep */
+	bool patient[EK_SERVICES_MAX];		    /* published with a follower's timeouts */
+	struct ek_datapath_vip_lease vip_leases[EK_SERVICES_MAX];
+	size_t n_vip_leases;
 	struct ek_sweep sweep;
+	void (*pulse)(void *arg);
+	void *pulse_arg;
 };
 
+/* Writes a service as it is planned, with what the node's role and the sweep add to it. */
+int ek_datapath_publish(struct ek_datapath *dp, uint16_t id);
 void ek_datapath_ring_close(struct ek_datapath_ring_handle *handle);
 
 #endif

@@ -271,6 +271,7 @@ static int plan_rows(struct planning *p, const struct ek_intent_service *s, bool
 			return -ENOMEM;
 		op->index = s->backends[i].index;
 		op->row = row;
+		op->loss = losses && !s->follow;
 	}
 	return 0;
 }
@@ -300,8 +301,9 @@ static int plan_ring(struct planning *p, const struct ek_intent_service *s)
 		return -ENOMEM;
 	n = collect_members(s, list);
 	if (old->used &&
-	    (!n || (old->built && old->tracking == s->config->tracking && n == old->n_members &&
-		    !memcmp(list, old->members, n * sizeof(*list))))) {
+	    (s->follow || !n ||
+	     (old->built && old->tracking == s->config->tracking && n == old->n_members &&
+	      !memcmp(list, old->members, n * sizeof(*list))))) {
 		free(list);
 		return 0;
 	}
@@ -400,6 +402,37 @@ int ek_plan_make(const struct ek_state *state, struct ek_intent *intent, struct 
 	free(p.keep_service);
 	free(p.keep_row);
 	return err;
+}
+
+static bool changes_ring(const struct ek_op *op)
+{
+	return op->kind == EK_OP_RING_SET && !op->fresh;
+}
+
+bool ek_plan_changes_rings(const struct ek_plan *plan)
+{
+	for (size_t i = 0; i < plan->n; i++)
+		if (changes_ring(&plan->ops[i]))
+			return true;
+	return false;
+}
+
+bool ek_plan_defer_rings(struct ek_plan *plan)
+{
+	bool loss = false;
+	size_t kept = 0;
+
+	for (size_t i = 0; i < plan->n; i++) {
+		struct ek_op *op = &plan->ops[i];
+
+		loss |= op->loss;
+		if (changes_ring(op))
+			free(op->members.list);
+		else if (!op->loss)
+			plan->ops[kept++] = *op;
+	}
+	plan->n = kept;
+	return loss;
 }
 
 static void commit_op(struct ek_state *state, struct ek_op *op)

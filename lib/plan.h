@@ -56,6 +56,7 @@ struct ek_intent_service {
 	const struct ek_config_service *config;
 	struct ek_intent_backend *backends;
 	size_t n_backends;
+	bool follow; /* another node owns its ring: once there, it is written as that one says */
 	uint16_t id; /* out */
 };
 
@@ -77,6 +78,7 @@ struct ek_op {
 	uint16_t index;
 	uint16_t id;
 	bool fresh;		   /* RING_SET: the service is new, its ring has no past */
+	bool loss;		   /* BACKEND_SET: it can no longer be used */
 	enum ek_tracking tracking; /* RING_SET, SERVICE_SET */
 	union {
 		struct ek_backend row;
@@ -105,6 +107,13 @@ void ek_state_free(struct ek_state *state);
  */
 int ek_plan_make(const struct ek_state *state, struct ek_intent *intent, struct ek_plan *plan,
 		 struct ek_error *error);
+/*
+ * Takes out what must wait until the peers know of it: changes of rings that have a past, and the
+ * losses that come after them. The next plan will have them again. Returns true if a loss is among
+ * them: that must not wait for long.
+ */
+bool ek_plan_defer_rings(struct ek_plan *plan);
+bool ek_plan_changes_rings(const struct ek_plan *plan);
 void ek_plan_commit(struct ek_state *state, struct ek_plan *plan);
 void ek_plan_free(struct ek_plan *plan);
 

@@ -25,6 +25,7 @@ static void service_free(struct ek_sweep_service *s)
 {
 	free(s->busy);
 	free(s->changed);
+	free(s->pending);
 	memset(s, 0, sizeof(*s));
 }
 
@@ -51,7 +52,8 @@ int ek_sweep_service_set(struct ek_sweep *sweep, uint16_t id, struct ek_ring *ri
 	if (!s->busy) {
 		s->busy = calloc(1, EK_RING_BITMAP);
 		s->changed = malloc(EK_RING_BITMAP);
-		if (!s->busy || !s->changed) {
+		s->pending = calloc(1, EK_RING_BITMAP);
+		if (!s->busy || !s->changed || !s->pending) {
 			service_free(s);
 			return -ENOMEM;
 		}
@@ -83,9 +85,9 @@ static struct ek_sweep_service *service_of(struct ek_sweep *sweep, uint32_t back
  * the cold twin knows. A twin that is being written may name another slot: the pass after this
  * one will know, and a slot that changed is not let go before that.
  */
-static uint32_t slot_of(const struct ek_sweep *sweep, const struct ek_sweep_service *s,
-			const __u64 *at, __u64 entry)
+uint32_t ek_sweep_slot(const struct ek_sweep *sweep, uint16_t id, const __u64 *at, __u64 entry)
 {
+	const struct ek_sweep_service *s = &sweep->services[id];
 	size_t i = at - sweep->flows->entry;
 
 	if (!(s->entry->flags & EK_SERVICE_F_SOURCE_HASH))
@@ -99,7 +101,7 @@ static void count_entry(struct ek_sweep *sweep, struct ek_sweep_service *s, cons
 			__u64 entry)
 {
 	struct ek_sweep_backend *b = &sweep->counting[ek_flow_backend(entry)];
-	uint32_t slot = slot_of(sweep, s, at, entry);
+	uint32_t slot = ek_sweep_slot(sweep, s - sweep->services, at, entry);
 
 	switch (ek_flow_state(entry)) {
 	case EK_FLOW_EMBRYONIC:
@@ -117,21 +119,67 @@ static void count_entry(struct ek_sweep *sweep, struct ek_sweep_service *s, cons
 		ek_bit_set(s->busy, slot);
 }
 
+static void expire(struct ek_sweep *sweep, struct ek_sweep_service *s, __u64 *at, __u64 entry)
+{
+	if (!ek_flow_replace(at, entry, 0)) { /* it was used at this very moment */
+		if (s)
+			count_entry(sweep, s, at, entry);
+		return;
+	}
+	sweep->expired++;
+	if (s && s->mirrored && ek_flow_state(entry) != EK_FLOW_EMBRYONIC)
+		sweep->hooks.expired(sweep->hooks.arg, (at - sweep->flows->entry) / EK_FLOW_WAYS,
+				     entry);
+}
+
+static __u64 aged(__u64 entry, uint32_t now, uint32_t age)
+{
+	return (entry & ~(__u64)EK_TICK_MASK) | ((now - age) & EK_TICK_MASK);
+}
+
+/* Whether or not this loses to a packet, the entry is as young as it should be. */
+static void renew_entry(struct ek_sweep *sweep, struct ek_sweep_service *s, __u64 *at, __u64 entry,
+			uint32_t now)
+{
+	/* A SYN that reuses the port of a closing one finds it closing for long enough. */
+	uint32_t age = ek_flow_state(entry) == EK_FLOW_CLOSING ? EK_FLOW_REUSE_AFTER + 1 : 0;
+
+	ek_flow_replace(at, entry, aged(entry, now, age));
+	count_entry(sweep, s, at, entry);
+}
+
+/* A follower's: just beyond its timeout for as long as it lives. */
+static void keep_entry(struct ek_sweep *sweep, struct ek_sweep_service *s, __u64 *at, __u64 entry,
+		       uint32_t now)
+{
+	uint32_t timeout = s->entry->timeout[ek_flow_state(entry)];
+
+	if (ek_flow_age(entry, now) > timeout + EK_SWEEP_PATIENCE / 2)
+		ek_flow_replace(at, entry, aged(entry, now, timeout + 1));
+	count_entry(sweep, s, at, entry);
+}
+
 /* An entry whose service is gone has nobody to serve it. */
 static void visit_entry(struct ek_sweep *sweep, __u64 *at, uint32_t now)
 {
 	__u64 entry = ek_flow_read(at);
 	struct ek_sweep_service *s;
+	bool expired;
 
 	if (!entry)
 		return;
 	s = service_of(sweep, ek_flow_backend(entry));
-	if (s && ek_flow_age(entry, now) <= s->entry->timeout[ek_flow_state(entry)])
+	expired = !s || ek_flow_age(entry, now) > s->entry->timeout[ek_flow_state(entry)];
+	if (s && s->role != EK_SWEEP_OWN && ek_flow_state(entry) != EK_FLOW_EMBRYONIC) {
+		if (s->role == EK_SWEEP_RENEW)
+			renew_entry(sweep, s, at, entry, now);
+		else
+			keep_entry(sweep, s, at, entry, now);
+	} else if (expired) {
+		expire(sweep, s, at, entry);
+	} else {
 		count_entry(sweep, s, at, entry);
-	else if (ek_flow_replace(at, entry, 0))
-		sweep->expired++;
-	else if (s) /* it was used at this very moment */
-		count_entry(sweep, s, at, entry);
+	}
 }
 
 static void count_slot(struct ek_sweep *sweep, struct ek_sweep_service_result *result,
@@ -151,27 +199,96 @@ static void count_slot(struct ek_sweep *sweep, struct ek_sweep_service_result *r
 		origin->last_hit = unhit;
 }
 
+static void forget_slot(struct ek_sweep *sweep, struct ek_sweep_service *s, uint32_t i)
+{
+	uint32_t slot = ek_slot_forget(s->ring->slot[i], s->tracking);
+
+	__atomic_store_n(&s->ring->slot[i], slot, __ATOMIC_RELAXED);
+	sweep->forgot++;
+}
+
+/* The hit of a slot that somebody else will let go of, as keep_entry() for an entry. */
+static void keep_hit(struct ek_sweep_service *s, uint32_t i, uint16_t hit, uint32_t now,
+		     uint32_t idle)
+{
+	if (s->role == EK_SWEEP_FOLLOW && ek_tick_age(hit, now) > idle + EK_SWEEP_PATIENCE / 2)
+		__atomic_store_n(&s->ring->hit[i], (now - idle - 1) & EK_TICK_MASK,
+				 __ATOMIC_RELAXED);
+}
+
 static void visit_ring(struct ek_sweep *sweep, uint16_t id, uint32_t now)
 {
 	struct ek_sweep_service *s = &sweep->services[id];
 	struct ek_sweep_service_result result = {.entries = s->entries};
-	uint32_t idle = s->entry->timeout[EK_FLOW_ESTABLISHED];
+	uint32_t idle = s->entry->timeout[EK_FLOW_ESTABLISHED], pending = 0;
 
 	for (uint32_t i = 0; i < EK_RING_SIZE; i++) {
 		uint32_t slot = s->ring->slot[i];
 		uint16_t hit = __atomic_load_n(&s->ring->hit[i], __ATOMIC_RELAXED);
 
-		if (ek_slot_remembers(slot, s->tracking) && !ek_bit(s->changed, i) &&
+		if (s->role == EK_SWEEP_OWN && ek_slot_remembers(slot, s->tracking) &&
+		    !ek_bit(s->changed, i) &&
 		    ek_slot_may_forget(slot, hit, now, idle, ek_bit(s->busy, i))) {
-			slot = ek_slot_forget(slot, s->tracking);
-			__atomic_store_n(&s->ring->slot[i], slot, __ATOMIC_RELAXED);
-			sweep->forgot++;
+			if (s->mirrored)
+				ek_bit_set(s->pending, i);
+			else
+				forget_slot(sweep, s, i);
+			pending++;
 		}
-		count_slot(sweep, &result, slot, ek_tick_age(hit, now), s->tracking);
+		keep_hit(s, i, hit, now, idle);
+		count_slot(sweep, &result, s->ring->slot[i], ek_tick_age(hit, now), s->tracking);
 	}
 	sweep->results[id] = result;
 	s->entries = 0;
 	memset(s->busy, 0, EK_RING_BITMAP);
+	if (s->mirrored && pending)
+		sweep->hooks.forget(sweep->hooks.arg, id, s->pending);
+}
+
+void ek_sweep_forget(struct ek_sweep *sweep, uint16_t id, const uint8_t *refused)
+{
+	struct ek_sweep_service *s = &sweep->services[id];
+
+	if (!s->ring)
+		return;
+	for (uint32_t i = 0; i < EK_RING_SIZE; i++)
+		if (ek_bit(s->pending, i) && !(refused && ek_bit(refused, i)))
+			forget_slot(sweep, s, i);
+	memset(s->pending, 0, EK_RING_BITMAP);
+}
+
+void ek_sweep_unask(struct ek_sweep *sweep, uint16_t id)
+{
+	struct ek_sweep_service *s = &sweep->services[id];
+
+	for (size_t i = 0; s->ring && i < EK_RING_BITMAP; i++)
+		s->pending[i] &= ~s->changed[i];
+}
+
+void ek_sweep_touch(struct ek_sweep *sweep, uint16_t id, uint32_t slot)
+{
+	struct ek_sweep_service *s = &sweep->services[id];
+
+	if (!s->ring)
+		return;
+	ek_bit_set(s->changed, slot);
+	s->pending[slot / 8] &= ~(1u << slot % 8);
+}
+
+void ek_sweep_role_set(struct ek_sweep *sweep, uint16_t id, enum ek_sweep_role role, uint32_t now)
+{
+	struct ek_sweep_service *s = &sweep->services[id];
+
+	if (!s->ring || s->role == role || (s->role == EK_SWEEP_RENEW && role == EK_SWEEP_OWN))
+		return;
+	s->role = s->role == EK_SWEEP_FOLLOW ? EK_SWEEP_RENEW : role;
+	memset(s->pending, 0, EK_RING_BITMAP);
+	if (s->role != EK_SWEEP_RENEW)
+		return;
+	s->renewing = 2; /* what is left of this pass, and a whole one */
+	for (uint32_t i = 0; i < EK_RING_SIZE; i++)
+		__atomic_store_n(&s->ring->hit[i], now & EK_TICK_MASK, __ATOMIC_RELAXED);
+	memset(s->changed, 0xff, EK_RING_BITMAP);
 }
 
 static void finish_pass(struct ek_sweep *sweep)
@@ -185,9 +302,15 @@ static void finish_pass(struct ek_sweep *sweep)
 	sweep->counting_used = 0;
 	sweep->bucket = sweep->service = 0;
 	sweep->passes++;
-	for (size_t i = 0; i < EK_SERVICES_MAX; i++)
-		if (sweep->services[i].changed)
-			memset(sweep->services[i].changed, 0, EK_RING_BITMAP);
+	for (size_t i = 0; i < EK_SERVICES_MAX; i++) {
+		struct ek_sweep_service *s = &sweep->services[i];
+
+		if (!s->changed)
+			continue;
+		memset(s->changed, 0, EK_RING_BITMAP);
+		if (s->role == EK_SWEEP_RENEW && !--s->renewing)
+			s->role = EK_SWEEP_OWN;
+	}
 }
 
 bool ek_sweep_step(struct ek_sweep *sweep, uint32_t now, uint32_t buckets)

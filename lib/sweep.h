@@ -15,14 +15,38 @@
 #include <stdint.h>
 #include "ring.h"
 
+/*
+ * Of several nodes one owns a service's ring: it alone lets entries expire and slots forget. A
+ * follower keeps what it was told until it is told otherwise: an entry that it has not seen in use
+ * itself for longer than the timeout stays just beyond it, so that its age never wraps and tells
+ * whether this node served it. Whoever takes over first renews every age.
+ */
+enum ek_sweep_role { EK_SWEEP_OWN, EK_SWEEP_FOLLOW, EK_SWEEP_RENEW };
+
+/* Ticks by which a follower's timeouts, and those of a node that renews, are longer. */
+#define EK_SWEEP_PATIENCE 1024u
+
+/* For the peers; without hooks everything takes effect at once. */
+struct ek_sweep_hooks {
+	void *arg;
+	/* An entry of an owned service expired and was removed from this bucket. */
+	void (*expired)(void *arg, uint32_t bucket, uint64_t entry);
+	/* The slots marked in `pending` may forget, if the peers agree: ek_sweep_forget() then. */
+	void (*forget)(void *arg, uint16_t id, const uint8_t *pending);
+};
+
 /* What the sweep knows of a service. The caller fills the first part. */
 struct ek_sweep_service {
 	struct ek_ring *ring; /* NULL: no such service */
 	const struct ek_service *entry;
 	enum ek_tracking tracking;
 	bool over_quota;
+	bool mirrored; /* the hooks are asked */
 	/* The sweep's: */
+	enum ek_sweep_role role;
+	unsigned int renewing;	 /* passes until everything is renewed */
 	uint8_t *busy, *changed; /* EK_RING_BITMAP each; changed since this pass began */
+	uint8_t *pending;	 /* may forget once the peers agree, unless they change before */
 	uint32_t entries;	 /* of the pass under way */
 };
 
@@ -46,6 +70,7 @@ struct ek_sweep {
 	/* For services whose slot does not follow from the fingerprint (source-hash): */
 	const struct ek_flow_keys *keys;
 	const struct ek_hash_key *hash_key;
+	struct ek_sweep_hooks hooks;
 	const struct ek_backend *rows; /* one CPU's: whose service is each backend's */
 	uint32_t limit;
 	struct ek_sweep_service services[EK_SERVICES_MAX];
@@ -71,6 +96,17 @@ int ek_sweep_service_set(struct ek_sweep *sweep, uint16_t id, struct ek_ring *ri
 			 const struct ek_service *entry, enum ek_tracking tracking);
 /* The bitmap in which ek_ring_apply() marks what it changes. NULL when there is no such service. */
 uint8_t *ek_sweep_changed(struct ek_sweep *sweep, uint16_t id);
+
+/* Who the node is to the service; a follower that becomes the owner renews all ages first. */
+void ek_sweep_role_set(struct ek_sweep *sweep, uint16_t id, enum ek_sweep_role role, uint32_t now);
+/* A slot was written, or an entry of it came from a peer: only a later whole pass may judge it. */
+void ek_sweep_touch(struct ek_sweep *sweep, uint16_t id, uint32_t slot);
+/* After ek_ring_apply(): what has changed is not to be forgotten by an answer to come. */
+void ek_sweep_unask(struct ek_sweep *sweep, uint16_t id);
+/* The slot of an entry that lies at `at` in the table. */
+uint32_t ek_sweep_slot(const struct ek_sweep *sweep, uint16_t id, const __u64 *at, __u64 entry);
+/* The peers' answer to hooks.forget: those still pending and not `refused` (or NULL) forget. */
+void ek_sweep_forget(struct ek_sweep *sweep, uint16_t id, const uint8_t *refused);
 
 /* Walks up to `buckets` buckets, or one ring. Returns true when that finished a pass. */
 bool ek_sweep_step(struct ek_sweep *sweep, uint32_t now, uint32_t buckets);

@@ -12,19 +12,20 @@
 
 #include <linux/types.h>
 
-#define EK_ABI_VERSION 1u
+#define EK_ABI_VERSION 2u
 
 #define EK_RING_SIZE	65537u /* Maglev table size: prime, so that every skip visits every slot */
 #define EK_BACKENDS_MAX 32767u /* 15 bits in a ring slot; index 0 is EK_BACKEND_NONE */
 #define EK_BACKEND_NONE 0u
 #define EK_SERVICE_NONE 0xffffu /* of a row that is nobody's */
 #define EK_SERVICES_MAX 1024u
-#define EK_SERVICE_SLOTS                                                                       \
-	8192u		     /* open-addressed: at most a quarter full (a service and its VIP) \
-			      */
-#define EK_SERVICE_PROBE 16u /* consecutive slots a look-up may touch */
-#define EK_PORTS_MAX	 64u /* attached interfaces */
-#define EK_OUTER_TTL	 64u /* TTL or hop limit of outer headers */
+#define EK_SERVICE_SLOTS                                                                        \
+	8192u		      /* open-addressed: at most a quarter full (a service and its VIP) \
+			       */
+#define EK_SERVICE_PROBE 16u  /* consecutive slots a look-up may touch */
+#define EK_PORTS_MAX	 64u  /* attached interfaces */
+#define EK_LEASES_MAX	 256u /* by VRID; 0 = none */
+#define EK_OUTER_TTL	 64u  /* TTL or hop limit of outer headers */
 
 /*
  * An address of either family in the 16 bytes of an IPv6 address. IPv4 is held v4-mapped
@@ -82,6 +83,7 @@ _Static_assert(sizeof(struct ek_service) == 64, "one cache line");
 #define EK_SERVICE_F_SOURCE_HASH \
 	(1u << 2) /* the ring index and entry follow from the client alone */
 #define EK_SERVICE_F_OVER_QUOTA (1u << 3) /* holds its share of the table: stores nothing more */
+#define EK_SERVICE_F_MIRRORED	(1u << 4) /* what becomes of its entries is news for the peers */
 
 struct ek_service_table {
 	struct ek_service slot[EK_SERVICE_SLOTS];
@@ -139,6 +141,51 @@ struct ek_port {
 	__u8 pad[32];
 };
 _Static_assert(sizeof(struct ek_port) == 64, "one cache line");
+
+/* --- leases ----------------------------------------------------------------------------------
+ * The right to announce a group of VIPs, by VRRP virtual router identifier. The service table's
+ * VIP entries name it (ek_service.id; EK_LEASE_NONE: nobody's). ARP requests and neighbour
+ * solicitations for a VIP are answered while `until` has not come; it is renewed with each
+ * advert and is shorter than the time after which the peers take the master for dead. So a node
+ * whose controller died falls silent before another claims, and goes on forwarding.
+ *
+ * `mac` is also accepted as a destination of frames to be balanced while EK_LEASE_HELD is set,
+ * which does not end with the lease: the controller sets it on claiming and clears it on yielding.
+ */
+struct ek_lease {
+	__u64 until; /* CLOCK_MONOTONIC, ns; 0 = not held */
+	__u64 mac4;  /* low 48 bits as on the wire: what ARP is answered with; flags above */
+	__u64 mac6;  /* the same for neighbour solicitations */
+	__u32 port;  /* the one interface on which it is announced */
+	__u32 pad;
+};
+_Static_assert(sizeof(struct ek_lease) == 32, "ek_lease");
+#define EK_LEASE_NONE 0u
+#define EK_LEASE_HELD (1ull << 56) /* in mac4 and mac6: frames to it are ours */
+
+/* --- mirror ----------------------------------------------------------------------------------
+ * What the data plane of one CPU changed in the connection table since the controller last
+ * looked: written by that CPU only, read by the controller through mmap, which sends it to the
+ * peers. Record i stands at i % EK_NEWS_SIZE; a reader that finds more than that between two
+ * readings of `head` has missed some and walks the table instead. Embryonic entries are no news.
+ */
+#define EK_NEWS_SIZE 16384u
+
+struct ek_news_record {
+	__u64 entry; /* as it is now or, with EK_NEWS_REMOVED, as it was */
+	__u32 bucket;
+	__u8 way;
+	__u8 flags; /* EK_NEWS_* */
+	__u16 pad;
+};
+#define EK_NEWS_REMOVED 1u /* expired, found and removed by a packet */
+_Static_assert(sizeof(struct ek_news_record) == 16, "ek_news_record");
+
+struct ek_news {
+	__u64 head; /* records written since the map was made */
+	__u64 pad[7];
+	struct ek_news_record record[EK_NEWS_SIZE];
+};
 
 /* --- meta ------------------------------------------------------------------------------------
  * What the pinned maps were made with. A controller that finds other numbers does not adopt them.

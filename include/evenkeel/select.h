@@ -84,6 +84,10 @@ struct ek_choice {
 	int unstored;	/* a new flow that could not be stored */
 	int stored;	/* the way of a new entry whose cold twin the caller fills, or -1: its isn
 			 * is one less than the sequence number of a packet that is no SYN */
+	/* For the peers: an entry that is no embryo changed backend or state, or had expired and
+	 * was removed. 0 = nothing. */
+	__u64 news, removed;
+	__u32 news_way;
 	/* What ek_select() writes: */
 	__u32 entry_backend;
 	enum ek_flow_state entry_state;
@@ -93,6 +97,7 @@ struct ek_choice {
 
 struct ek_matches {
 	__u64 live, embryo; /* 0 = none */
+	__u64 removed;	    /* had expired */
 	int live_way, embryo_way;
 };
 
@@ -109,7 +114,8 @@ static __always_inline void ek_select_classify(const struct ek_selection *s, str
 	if ((entry ^ s->hash) >> 31) /* another flow's by now */
 		return;
 	if (ek_flow_age(entry, s->now) > s->service->timeout[state]) {
-		ek_flow_replace(at, entry, 0);
+		if (ek_flow_replace(at, entry, 0) && state != EK_FLOW_EMBRYONIC)
+			m->removed = entry;
 		return;
 	}
 	if (state == EK_FLOW_EMBRYONIC) {
@@ -149,6 +155,15 @@ static __always_inline void ek_select_drop(struct ek_choice *c, enum ek_drop rea
 {
 	c->backend = EK_BACKEND_NONE;
 	c->drop = reason;
+}
+
+/* An entry was written: `new` in the place of `old`. */
+static __always_inline void ek_select_note(struct ek_choice *c, __u32 way, __u64 old, __u64 new)
+{
+	if (ek_flow_state(new) == EK_FLOW_EMBRYONIC || (old ^ new) >> 14 == 0)
+		return;
+	c->news = new;
+	c->news_way = way;
 }
 
 /* The current choice, if it is there. */
@@ -309,9 +324,12 @@ static __always_inline void ek_select_unstored(struct ek_choice *c, const struct
 	if (s->kind != EK_PACKET_SYN)
 		return;
 	if (m->live && ek_select_alive(e, old)) {
+		__u64 entry = ek_flow_entry(s->hash, old, EK_FLOW_ESTABLISHED, s->now);
+
 		c->backend = old;
-		ek_flow_replace(&s->bucket->entry[m->live_way & (EK_FLOW_WAYS - 1)], m->live,
-				ek_flow_entry(s->hash, old, EK_FLOW_ESTABLISHED, s->now));
+		if (ek_flow_replace(&s->bucket->entry[m->live_way & (EK_FLOW_WAYS - 1)], m->live,
+				    entry))
+			ek_select_note(c, m->live_way, m->live, entry);
 	} else if (m->live || !ek_select_alive(e, ek_slot_origin(s->slot))) {
 		ek_select_drop(c, EK_DROP_TABLE_FULL);
 	} else {
@@ -384,6 +402,7 @@ static __always_inline int ek_select_commit(struct ek_choice *c, const struct ek
 	if (!ek_flow_replace(&s->bucket->entry[c->entry_way & (EK_FLOW_WAYS - 1)], c->entry_old,
 			     entry))
 		return !is_new;
+	ek_select_note(c, c->entry_way, c->entry_old, entry);
 	if (is_new)
 		c->stored = c->entry_way;
 	return 1;
@@ -405,6 +424,7 @@ static __always_inline void ek_select(struct ek_choice *c, const struct ek_selec
 		ek_select_segment(c, s, e, &m);
 	if (c->entry_way != EK_WAY_NONE && !ek_select_commit(c, s))
 		ek_select_unstored(c, s, e, &m);
+	c->removed = m.removed;
 }
 
 #endif

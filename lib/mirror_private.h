@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What the two halves of mirror.h share: mirror.c talks, mirror_bulk.c sends everything. */
+#ifndef EVENKEEL_MIRROR_PRIVATE_H
+#define EVENKEEL_MIRROR_PRIVATE_H
+
+#include "mirror.h"
+#include "ring.h"
+
+/* Everything on its way to a peer: rings, then the table, then END. */
+struct ek_mirror_bulk {
+	bool rings, table; /* under way */
+	uint32_t service, bucket;
+	uint64_t end; /* the number to END with; 0 = nobody asked */
+};
+
+struct ek_mirror_peer {
+	bool up, synced, behind;
+	bool stale;   /* rows have changed since they were introduced */
+	bool renamed; /* … since the peer's were resolved */
+	uint64_t wanted;
+	uint64_t marked, acked; /* numbers */
+	uint64_t marked_us;
+	struct ek_wire_backend *told;  /* [limit]: own rows as the peer knows them */
+	struct ek_wire_backend *names; /* [EK_BACKENDS_MAX + 1]: the peer's rows … */
+	uint16_t *rows;		       /* … and ours for them */
+	struct ek_mirror_bulk bulk;
+	struct ek_mirror_counters counters;
+};
+
+struct ek_mirror_service {
+	uint32_t *shadow; /* what the peers were told; NULL: this node does not own the ring */
+	bool stateful;
+	uint32_t question; /* of the last FORGET */
+	uint32_t asking;   /* peers whose answer is awaited, by bit */
+	uint8_t refused[EK_RING_BITMAP];
+};
+
+struct ek_mirror {
+	struct ek_mirror_options options;
+	struct ek_mirror_peer peers[EK_PEERS_MAX];
+	struct ek_mirror_service services[EK_SERVICES_MAX];
+	uint64_t mark;
+	uint32_t tick;
+	struct ek_wire_out entries, drops; /* to be sent with the next flush */
+	size_t n_entries;
+};
+
+int ek_mirror_send(struct ek_mirror *m, size_t peer, uint8_t type, struct ek_wire_out *out);
+void ek_mirror_send_number(struct ek_mirror *m, size_t peer, uint8_t type, uint64_t number);
+struct ek_wire_service ek_mirror_name(const struct ek_mirror *m, uint16_t id);
+int ek_mirror_find(const struct ek_mirror *m, const struct ek_wire_service *name);
+void ek_mirror_introduce(struct ek_mirror *m, size_t peer);
+
+/* mirror_bulk.c */
+void ek_mirror_send_ring(struct ek_mirror *m, size_t peer, uint16_t id);
+void ek_mirror_bulk_begin(struct ek_mirror *m, size_t peer, uint64_t end);
+void ek_mirror_bulk_rings(struct ek_mirror *m, size_t peer);
+void ek_mirror_bulk_step(struct ek_mirror *m, size_t peer);
+
+#endif
