@@ -8,9 +8,11 @@
 #include <arpa/inet.h>
 #include "control.h"
 #include "controller.h"
+#include "ha.h"
 #include "hashkey.h"
 #include "ip.h"
 #include "log.h"
+#include "reload.h"
 #include "ring.h"
 #include "status.h"
 #include "world.h"
@@ -147,6 +149,7 @@ static int make_service_intent(const struct ek_controller *c, const struct ek_se
 			       bool preview, struct ek_intent_service *out)
 {
 	out->config = s->config;
+	out->follow = c->ha && !ek_ha_owns(c->ha, s->config);
 	out->backends = calloc(s->n_members ? s->n_members : 1, sizeof(*out->backends));
 	if (!out->backends)
 		return -ENOMEM;
@@ -215,11 +218,15 @@ static int apply_world(struct ek_controller *c, struct ek_world *world, struct e
 	else
 		err = ek_plan_make(&c->state, &intent, &plan, error);
 	if (!err) {
+		if (c->ha)
+			ek_ha_gate(c->ha, &plan);
 		err = ek_datapath_apply(c->datapath, &plan, error);
 		if (plan.n)
 			restart_passes(world);
 		ek_plan_commit(&c->state, &plan);
 		take_numbers(world, &intent);
+		if (c->ha)
+			ek_ha_applied(c->ha);
 	}
 	ek_plan_free(&plan);
 	free_intent(&intent);
@@ -245,9 +252,16 @@ static void apply_now(evutil_socket_t fd, short what, void *arg)
 }
 
 /* Several changes of one moment become one plan. */
-static void apply_soon(struct ek_controller *c)
+void ek_controller_apply_soon(struct ek_controller *c)
 {
 	event_active(c->apply_soon, EV_TIMEOUT, 0);
+}
+
+void ek_controller_rebuild(struct ek_controller *c)
+{
+	for (size_t id = 0; id < EK_SERVICES_MAX; id++)
+		c->state.services[id].built = false;
+	ek_controller_apply_soon(c);
 }
 
 /* --- events ---------------------------------------------------------------------------------- */
@@ -261,7 +275,7 @@ static void health_changed(struct ek_check *check, void *arg)
 	ek_notice("service %s: backend %s (%s) is %s: %s", b->service, b->name,
 		  ek_ip_format(&b->address, address), ek_health_state_name(status->state),
 		  status->why);
-	apply_soon(arg);
+	ek_controller_apply_soon(arg);
 }
 
 static void network_changed(void *arg)
@@ -269,7 +283,9 @@ static void network_changed(void *arg)
 	struct ek_controller *c = arg;
 
 	ek_ports_refresh(c->ports);
-	apply_soon(c);
+	if (c->ha)
+		ek_ha_recheck(c->ha);
+	ek_controller_apply_soon(c);
 }
 
 static double seconds_between(const struct timespec *a, const struct timespec *b)
@@ -320,7 +336,7 @@ static void every_second(evutil_socket_t fd, short what, void *arg)
 	sample_rates(c);
 	for (size_t i = 0; i < c->world.n_services; i++)
 		if (!c->world.services[i].warm)
-			apply_soon(c);
+			ek_controller_apply_soon(c);
 }
 
 /* --- the sweep ------------------------------------------------------------------------------- */
@@ -378,7 +394,7 @@ static void finish_pass(struct ek_controller *c)
 	}
 	check_memory(c);
 	if (ek_world_forget(&c->world, c))
-		apply_soon(c);
+		ek_controller_apply_soon(c);
 }
 
 static void on_sweep(evutil_socket_t fd, short what, void *arg)
@@ -408,7 +424,7 @@ static void begin_rates(struct ek_controller *c)
 		}
 }
 
-static const char *state_dir_of(const struct ek_controller *c)
+const char *ek_controller_state_dir(const struct ek_controller *c)
 {
 	return c->options.state_dir	 ? c->options.state_dir
 	       : c->config->state_dir[0] ? c->config->state_dir
@@ -419,7 +435,7 @@ static int load_key(const struct ek_controller *c, const struct ek_config *confi
 		    struct ek_hash_key *key, struct ek_error *error)
 {
 	return config->hash_key[0] ? ek_hashkey_read(config->hash_key, key, error)
-				   : ek_hashkey_load(state_dir_of(c), key, error);
+				   : ek_hashkey_load(ek_controller_state_dir(c), key, error);
 }
 
 static int open_data_plane(struct ek_controller *c, struct ek_error *error)
@@ -432,7 +448,7 @@ static int open_data_plane(struct ek_controller *c, struct ek_error *error)
 	int err = load_key(c, c->config, &key, error);
 
 	if (!err)
-		err = ek_overrides_load(&c->overrides, state_dir_of(c), error);
+		err = ek_overrides_load(&c->overrides, ek_controller_state_dir(c), error);
 	if (!err)
 		err = ek_datapath_open(&c->datapath, &options, error);
 	explicit_bzero(&key, sizeof(key));
@@ -495,6 +511,7 @@ int ek_controller_start(struct ek_controller *c, struct event_base *base,
 	int err;
 
 	*c = (struct ek_controller){.options = *options, .base = base, .config = config};
+	config = ek_reload_first(c);
 	c->started = c->loaded = c->reload.at = time(NULL);
 	c->reload.ok = true;
 	err = check_interfaces(config, error);
@@ -511,6 +528,11 @@ int ek_controller_start(struct ek_controller *c, struct event_base *base,
 		 * data plane forwards all the while; a new one has no service yet. */
 		err = ek_ports_configure(c->ports, c->config, error);
 	}
+	/* Before the first plan: a node of several follows until it knows better. */
+	if (!err && config->ha.enabled) {
+		c->ha = ek_ha_new(c, error);
+		err = c->ha ? 0 : -EIO;
+	}
 	if (!err)
 		err = apply_world(c, &c->world, error);
 	if (err)
@@ -525,6 +547,8 @@ void ek_controller_stop(struct ek_controller *c, bool detach)
 {
 	struct ek_error error = {0};
 
+	ek_ha_free(c->ha, !detach);
+	c->ha = NULL;
 	if (c->health)
 		ek_world_free(&c->world, c);
 	if (c->health)
@@ -549,97 +573,8 @@ void ek_controller_stop(struct ek_controller *c, bool detach)
 	if (c->control) /* last: whoever gets its lock may adopt what is left */
 		ek_control_close(c->control);
 	ek_config_free(c->config);
+	free(c->text);
 	memset(c, 0, sizeof(*c));
-}
-
-/* The first error, and how to see the rest. */
-static void summarize(const struct ek_errors *errors, const char *path, struct ek_error *out)
-{
-	char first[sizeof(out->text)];
-	size_t more = errors->count + errors->dropped - 1;
-
-	ek_error_format(&errors->list[0], path, first, sizeof(first));
-	if (more)
-		ek_error_set(out, "%s (and %zu more: evenkeeld --check -c %s)", first, more, path);
-	else
-		ek_error_set(out, "%s", first);
-}
-
-/* Another key would send every connection elsewhere. Here none is made where none is. */
-static int check_key(const struct ek_controller *c, const struct ek_config *next,
-		     struct ek_error *error)
-{
-	struct ek_hash_key key;
-	char own[PATH_MAX];
-	int err;
-
-	snprintf(own, sizeof(own), "%s/" EK_HASHKEY_FILE, state_dir_of(c));
-	err = ek_hashkey_read(next->hash_key[0] ? next->hash_key : own, &key, error);
-	if (!err && memcmp(&key, ek_datapath_key(c->datapath), sizeof(key))) {
-		ek_error_set(error,
-			     "the hash key cannot change while the data plane runs; stop with "
-			     "SIGTERM and start again");
-		err = -EBUSY;
-	}
-	explicit_bzero(&key, sizeof(key));
-	return err;
-}
-
-static int check_fixed(const struct ek_controller *c, const struct ek_config *next,
-		       struct ek_error *error)
-{
-	if (!c->options.state_dir && strcmp(next->state_dir, c->config->state_dir)) {
-		ek_error_set(error, "state-dir cannot change while the data plane runs; stop with "
-				    "SIGTERM and start again");
-		return -EBUSY;
-	}
-	if (next->limits.backends != c->config->limits.backends ||
-	    next->limits.flows != c->config->limits.flows) {
-		ek_error_set(error, "limits.backends and limits.flows cannot change while the data "
-				    "plane runs; stop with SIGTERM and start again");
-		return -EBUSY;
-	}
-	return check_key(c, next, error);
-}
-
-static struct ek_config *accept_config(const struct ek_controller *c, struct ek_config *next,
-				       const struct ek_errors *errors, const char *name,
-				       struct ek_error *error)
-{
-	if (!next) {
-		summarize(errors, name, error);
-		return NULL;
-	}
-	if (check_fixed(c, next, error)) {
-		ek_config_free(next);
-		return NULL;
-	}
-	return next;
-}
-
-static struct ek_config *load_next(struct ek_controller *c, struct ek_error *error)
-{
-	struct ek_errors *errors = calloc(1, sizeof(*errors));
-	struct ek_config *next = NULL;
-
-	if (errors)
-		next = accept_config(c, ek_config_load(c->options.config_path, errors), errors,
-				     c->options.config_path, error);
-	free(errors);
-	return next;
-}
-
-struct ek_config *ek_controller_parse(struct ek_controller *c, const char *text, const char *name,
-				      struct ek_error *error)
-{
-	struct ek_errors *errors = calloc(1, sizeof(*errors));
-	struct ek_config *next = NULL;
-
-	if (errors)
-		next = accept_config(c, ek_config_parse(text, strlen(text), errors), errors, name,
-				     error);
-	free(errors);
-	return next;
 }
 
 void ek_controller_preview_end(struct ek_controller *c, struct ek_world *world,
@@ -666,7 +601,8 @@ int ek_controller_preview(struct ek_controller *c, const struct ek_config *confi
 	return err;
 }
 
-static int swap_in(struct ek_controller *c, struct ek_config *next, struct ek_error *error)
+static int swap_in(struct ek_controller *c, struct ek_config *next, char *text,
+		   struct ek_error *error)
 {
 	struct ek_world world = {0};
 	int err = ek_world_build(&world, &c->world, next, c, error);
@@ -675,33 +611,70 @@ static int swap_in(struct ek_controller *c, struct ek_config *next, struct ek_er
 		err = apply_world(c, &world, error);
 	if (err) {
 		ek_world_abandon(&world, &c->world, c);
-		apply_soon(c); /* what was half done is undone */
+		ek_controller_apply_soon(c); /* what was half done is undone */
 		return err;
 	}
 	ek_world_replace(&c->world, &world, c);
 	ek_config_free(c->config);
+	free(c->text);
 	c->config = next;
+	c->text = text;
 	c->loaded = time(NULL);
 	if (ek_ports_configure(c->ports, next, error))
 		ek_err("%s", error->text);
-	apply_soon(c);
+	if (c->ha && ek_ha_reconfigure(c->ha, error))
+		ek_err("%s", error->text);
+	ek_controller_apply_soon(c);
 	return 0;
+}
+
+static int load_and_swap(struct ek_controller *c, const char *services, struct ek_error *error)
+{
+	char *text = NULL;
+	struct ek_config *next = ek_reload_read(c, services, &text, error);
+	int err = next ? check_interfaces(next, error) : -EINVAL;
+
+	if (!err)
+		err = swap_in(c, next, text, error);
+	if (err) {
+		ek_config_free(next);
+		free(text);
+	}
+	return err;
+}
+
+int ek_controller_load_services(struct ek_controller *c, const char *services,
+				struct ek_error *error)
+{
+	return load_and_swap(c, services, error);
+}
+
+uint16_t ek_controller_adopt(struct ek_controller *c, uint16_t service, const struct ek_ip *address)
+{
+	struct ek_error error = {0};
+
+	for (size_t i = 0; i < c->world.n_services; i++) {
+		struct ek_service_runtime *s = &c->world.services[i];
+		struct ek_member *m = s->id == service ? ek_world_adopt(s, address, c) : NULL;
+
+		if (!m)
+			continue;
+		if (!m->backend->index && ek_controller_apply(c, &error))
+			ek_err("%s", error.text);
+		return m->backend->index;
+	}
+	return EK_BACKEND_NONE;
 }
 
 int ek_controller_reload(struct ek_controller *c, struct ek_error *error)
 {
-	struct ek_config *next;
 	int err;
 
 	c->reload = (struct ek_reload_report){.at = time(NULL)};
-	next = load_next(c, error);
-	err = next ? check_interfaces(next, error) : -EINVAL;
-	if (!err)
-		err = swap_in(c, next, error);
+	err = load_and_swap(c, c->ha ? ek_ha_services(c->ha) : NULL, error);
 	if (err) {
 		c->reload.error = *error;
 		ek_err("reload refused, nothing changed: %s", error->text);
-		ek_config_free(next);
 		return err;
 	}
 	c->reload.ok = true;

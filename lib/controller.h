@@ -79,6 +79,8 @@ struct ek_controller {
 	struct ek_health *health;
 	struct ek_ports *ports;
 	struct ek_control *control;
+	struct ek_ha *ha; /* NULL: the node stands alone */
+	char *text;	  /* what `config` was read from */
 	struct ek_state state;
 	struct ek_world world;
 	struct ek_overrides overrides;
@@ -103,6 +105,24 @@ void ek_controller_stop(struct ek_controller *c, bool detach);
 
 /* Reads the file again and applies the difference; an invalid one changes nothing. */
 int ek_controller_reload(struct ek_controller *c, struct ek_error *error);
+
+/* For ha*.c. Where state is kept. */
+const char *ek_controller_state_dir(const struct ek_controller *c);
+/* A plan is made and applied in the next turn of the event loop. */
+void ek_controller_apply_soon(struct ek_controller *c);
+/* The same, and every ring that this node owns is chosen anew from what it holds. */
+void ek_controller_rebuild(struct ek_controller *c);
+/*
+ * Takes another node's services in the place of its own: 0, or -errno with error and nothing
+ * changed. ek_controller_save_services() makes that outlive a restart.
+ */
+int ek_controller_load_services(struct ek_controller *c, const char *services,
+				struct ek_error *error);
+void ek_controller_save_services(struct ek_controller *c);
+/* A backend that another node's ring names: its row, or 0. It takes no new connections by itself.
+ */
+uint16_t ek_controller_adopt(struct ek_controller *c, uint16_t service,
+			     const struct ek_ip *address);
 
 /* Makes the data plane what configuration, health, next hops and overrides ask for now. */
 int ek_controller_apply(struct ek_controller *c, struct ek_error *error);

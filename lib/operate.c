@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "control.h"
+#include "ha.h"
 #include "ip.h"
 #include "log.h"
 #include "operate.h"
@@ -60,11 +61,13 @@ static int begin(const struct ek_controller *c, const json_t *request, struct ek
 	return 0;
 }
 
-static json_t *finish(struct ek_controller *c, const struct ek_override *value,
-		      struct ek_error *error)
+static json_t *finish(struct ek_controller *c, const char *command, const json_t *request,
+		      const struct ek_override *value, struct ek_error *error)
 {
 	if (ek_overrides_set(&c->overrides, value, error))
 		return NULL;
+	if (c->ha)
+		ek_ha_propagate(c->ha, command, request);
 	if (ek_controller_apply(c, error))
 		return NULL;
 	return json_pack("{s:s, s:s, s:b, s:i}", "service", value->service, "backend",
@@ -104,7 +107,7 @@ json_t *ek_drain_command(void *arg, const json_t *request, struct ek_error *erro
 			ek_datapath_backend_counters(c->datapath, member->backend->index).unstored;
 	}
 	ek_notice("service %s: backend %s is drained by command", value.service, value.backend);
-	return finish(c, &value, error);
+	return finish(c, "drain", request, &value, error);
 }
 
 json_t *ek_undrain_command(void *arg, const json_t *request, struct ek_error *error)
@@ -123,7 +126,7 @@ json_t *ek_undrain_command(void *arg, const json_t *request, struct ek_error *er
 	value.drain = false;
 	ek_notice("service %s: backend %s takes new connections again", value.service,
 		  value.backend);
-	return finish(c, &value, error);
+	return finish(c, "undrain", request, &value, error);
 }
 
 json_t *ek_weight_command(void *arg, const json_t *request, struct ek_error *error)
@@ -150,7 +153,7 @@ json_t *ek_weight_command(void *arg, const json_t *request, struct ek_error *err
 	else
 		ek_notice("service %s: backend %s has the weight of the file again", value.service,
 			  value.backend);
-	return finish(c, &value, error);
+	return finish(c, "weight", request, &value, error);
 }
 
 json_t *ek_drain_json(const struct ek_controller *c, const struct ek_service_runtime *s,

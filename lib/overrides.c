@@ -33,11 +33,31 @@ static int parse_one(json_t *item, struct ek_override *out)
 	return 0;
 }
 
+/* 0 with a list that the caller frees, or -EINVAL, -ENOMEM with none. */
+static int parse_all(const json_t *root, struct ek_override **out, size_t *n)
+{
+	struct ek_override *list = calloc(json_array_size(root) + 1, sizeof(*list));
+	json_t *item;
+	size_t i;
+
+	if (!list)
+		return -ENOMEM;
+	json_array_foreach ((json_t *)root, i, item) {
+		if (parse_one(item, &list[i])) {
+			free(list);
+			return -EINVAL;
+		}
+	}
+	*out = list;
+	*n = i;
+	return 0;
+}
+
 int ek_overrides_load(struct ek_overrides *o, const char *state_dir, struct ek_error *error)
 {
 	json_error_t why;
-	json_t *root, *item;
-	size_t i;
+	json_t *root;
+	int err;
 
 	*o = (struct ek_overrides){0};
 	snprintf(o->path, sizeof(o->path), "%s/overrides.json", state_dir);
@@ -58,21 +78,14 @@ int ek_overrides_load(struct ek_overrides *o, const char *state_dir, struct ek_e
 		json_decref(root);
 		return -EINVAL;
 	}
-	o->list = calloc(json_array_size(root) + 1, sizeof(*o->list));
-	json_array_foreach (root, i, item) {
-		if (!o->list || parse_one(item, &o->list[i])) {
-			ek_error_set(error,
-				     "%s: item %zu is not understood; remove the file to "
-				     "forget drains and weights",
-				     o->path, i + 1);
-			json_decref(root);
-			ek_overrides_free(o);
-			return -EINVAL;
-		}
-		o->n++;
-	}
+	err = parse_all(root, &o->list, &o->n);
 	json_decref(root);
-	return 0;
+	if (err)
+		ek_error_set(error,
+			     "%s: an item is not understood; remove the file to forget drains and "
+			     "weights",
+			     o->path);
+	return err;
 }
 
 void ek_overrides_free(struct ek_overrides *o)
@@ -144,6 +157,34 @@ int ek_overrides_set(struct ek_overrides *o, const struct ek_override *value,
 			next[n++] = o->list[i];
 	if (value->drain || value->weight >= 0)
 		next[n++] = *value;
+	err = save(o->path, next, n, error);
+	if (err) {
+		free(next);
+		return err;
+	}
+	free(o->list);
+	o->list = next;
+	o->n = n;
+	return 0;
+}
+
+json_t *ek_overrides_export(const struct ek_overrides *o)
+{
+	return to_json(o->list, o->n);
+}
+
+int ek_overrides_import(struct ek_overrides *o, const json_t *list, struct ek_error *error)
+{
+	struct ek_override *next = NULL;
+	size_t n = 0;
+	int err = json_is_array(list) ? parse_all(list, &next, &n) : -EINVAL;
+
+	if (err) {
+		ek_error_set(error, "not understood");
+		return err;
+	}
+	for (size_t i = 0; i < n; i++) /* a count of the other node's */
+		next[i].unstored_before = 0;
 	err = save(o->path, next, n, error);
 	if (err) {
 		free(next);

@@ -8,6 +8,7 @@
 #define EVENKEEL_OVERRIDES_H
 
 #include <stdint.h>
+#include <jansson.h>
 #include <time.h>
 #include "config.h"
 
@@ -39,5 +40,8 @@ const struct ek_override *ek_overrides_find(const struct ek_overrides *o, const 
  */
 int ek_overrides_set(struct ek_overrides *o, const struct ek_override *value,
 		     struct ek_error *error);
+/* All of them, for another node; and in the place of all, from another one: 0 or -errno. */
+json_t *ek_overrides_export(const struct ek_overrides *o);
+int ek_overrides_import(struct ek_overrides *o, const json_t *list, struct ek_error *error);
 
 #endif

@@ -7,6 +7,7 @@
 #include "controller.h"
 #include "explain.h"
 #include "flows.h"
+#include "ha.h"
 #include "ip.h"
 #include "operate.h"
 #include "ring.h"
@@ -305,6 +306,7 @@ static const struct ek_control_command commands[] = {
 	{"undrain", ek_undrain_command, "give it new connections again"},
 	{"weight", ek_weight_command, "another weight than the file's"},
 	{"plan", ek_plan_command, "what a reload of a configuration would change"},
+	{"ha", ek_ha_command, "the pair: status, failover, stay, disable, enable"},
 	{"reload", reload, "read the configuration again and apply the difference"},
 };
 

@@ -235,6 +235,28 @@ void ek_world_free(struct ek_world *world, struct ek_controller *c)
 	free_all_but(world, NULL, c);
 }
 
+struct ek_member *ek_world_adopt(struct ek_service_runtime *s, const struct ek_ip *address,
+				 struct ek_controller *c)
+{
+	struct ek_member *known = find_member(s, address), *members;
+	char name[EK_IP_TEXT];
+
+	if (known)
+		return known;
+	members = reallocarray(s->members, s->n_members + 1, sizeof(*members));
+	if (!members)
+		return NULL;
+	s->members = members;
+	known = &members[s->n_members];
+	*known = (struct ek_member){.backend = backend_new(c, s->config,
+							   ek_ip_format(address, name), address,
+							   EK_HEALTH_UNKNOWN)};
+	if (!known->backend)
+		return NULL;
+	s->n_members++;
+	return known;
+}
+
 static bool still_needed(const struct ek_controller *c, const struct ek_member *m)
 {
 	const struct ek_sweep_backend *b = ek_controller_swept(c, m);

@@ -24,6 +24,9 @@ void ek_world_free(struct ek_world *world, struct ek_controller *c);
 /* The service with the same VIP, port and protocol, or NULL. */
 struct ek_service_runtime *ek_world_find(const struct ek_world *world,
 					 const struct ek_config_service *config);
+/* A backend that is not in the file but in use by another node; NULL without memory. */
+struct ek_member *ek_world_adopt(struct ek_service_runtime *s, const struct ek_ip *address,
+				 struct ek_controller *c);
 /* Lets go of retired backends that no slot and no entry names any more. Returns true if there were
  * any. */
 bool ek_world_forget(struct ek_world *world, struct ek_controller *c);

@@ -112,13 +112,26 @@ static int loop(struct daemon_run *d)
 	return failed;
 }
 
+/* Heartbeats come every 10 ms at the fastest: libevent's coarse clock may be off by 4. */
+static struct event_base *new_base(void)
+{
+	struct event_config *config = event_config_new();
+	struct event_base *base = NULL;
+
+	if (config && !event_config_set_flag(config, EVENT_BASE_FLAG_PRECISE_TIMER))
+		base = event_base_new_with_config(config);
+	if (config)
+		event_config_free(config);
+	return base;
+}
+
 /*
  * A start that fails takes down what it put up, unless it had adopted a running data plane:
  * that one goes on.
  */
 static int run(const struct ek_controller_options *options)
 {
-	struct daemon_run d = {.base = event_base_new()};
+	struct daemon_run d = {.base = new_base()};
 	struct ek_config *config = load(options->config_path);
 	struct ek_error error = {0};
 	char line[512];

@@ -1,0 +1,484 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* See ha.h: this node as a whole. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+#include "ha_private.h"
+#include "ip.h"
+#include "log.h"
+
+static const struct timeval pump_interval = {.tv_usec = 4000};
+static const struct timeval greet_interval = {.tv_sec = 1};
+
+uint64_t ek_ha_now_us(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return now.tv_sec * 1000000ull + now.tv_nsec / 1000;
+}
+
+const char *ek_ha_state_dir(const struct ek_ha *ha)
+{
+	return ek_controller_state_dir(ha->c);
+}
+
+/* --- health ---------------------------------------------------------------------------------- */
+
+/* The first interface of which the program is not attached, or NULL. */
+static const struct ek_port_status *detached(const struct ek_ha *ha)
+{
+	for (size_t i = 0; i < ek_ports_count(ha->c->ports); i++)
+		if (ek_ports_at(ha->c->ports, i)->number < 0)
+			return ek_ports_at(ha->c->ports, i);
+	return NULL;
+}
+
+static void judge_health(struct ek_ha *ha)
+{
+	const struct ek_port_status *port = detached(ha);
+
+	ha->health = EK_NODE_UP;
+	snprintf(ha->why, sizeof(ha->why), "all is well");
+	for (size_t i = 0; i < ek_tracker_count(ha->tracker); i++) {
+		const struct ek_track_status *t = ek_tracker_at(ha->tracker, i);
+
+		if (!t->failed)
+			continue;
+		ha->health = EK_NODE_PARTIAL_FAIL;
+		snprintf(ha->why, sizeof(ha->why), "%s: %s", t->config->name, t->why);
+		break;
+	}
+	if (!port)
+		return;
+	ha->health = EK_NODE_COMPLETE_FAIL;
+	snprintf(ha->why, sizeof(ha->why), "%s: the XDP program is not attached", port->name);
+}
+
+/* --- what may be claimed --------------------------------------------------------------------- */
+
+static bool hears_peer(const struct ek_ha *ha, size_t instance)
+{
+	return ek_vrrp_fsm_hears_master(&ha->instances[instance].fsm, ek_ha_now_ms());
+}
+
+/* The connected peer that is primary of the instance, or NULL. */
+static const struct ek_ha_peer *primary_peer(const struct ek_ha *ha, size_t instance)
+{
+	for (size_t p = 0; p < ha->n_peers; p++)
+		if (ha->peers[p].connected &&
+		    ha->peers[p].primary[ha->instances[instance].config->vrid])
+			return &ha->peers[p];
+	return NULL;
+}
+
+/* Nobody whose connections we should know first, or we know them. */
+static bool in_sync(const struct ek_ha *ha, size_t instance)
+{
+	const struct ek_ha_peer *primary = primary_peer(ha, instance);
+
+	if (primary)
+		return ek_mirror_synced(ha->mirror, primary - ha->peers) &&
+		       !strcmp(primary->digest, ha->digest);
+	if (!ha->channel || !hears_peer(ha, instance))
+		return true;
+	/* Somebody is master: one that has no channel to us has nothing for us either. */
+	for (size_t p = 0; p < ha->n_peers; p++)
+		if (ha->peers[p].config->channel)
+			return false;
+	return true;
+}
+
+static bool peer_is_well(const struct ek_ha_peer *peer)
+{
+	return peer->connected && peer->greeted && peer->health == EK_NODE_UP && !peer->disabled &&
+	       peer->stay != EK_STAY_SECONDARY;
+}
+
+struct ek_ha_view ek_ha_view(const struct ek_ha *ha, size_t instance)
+{
+	struct ek_ha_view view = {
+		.health = ha->health,
+		.disabled = ha->disabled,
+		.stay = ha->stay,
+		.primary = ek_ha_is_primary(ha, instance),
+		.fail_safe = ha->config->fail_safe,
+		.flips_exhausted = ek_flips_exhausted(&ha->flips, ha->config->max_flips,
+						      ha->config->flip_window, ek_ha_now_ms()),
+		.yielded = ha->yielded,
+		.has_peers = ha->n_peers > 0,
+		.synced = in_sync(ha, instance),
+	};
+	bool greeted = false;
+
+	for (size_t p = 0; p < ha->n_peers; p++) {
+		view.peer_connected |= ha->peers[p].connected;
+		view.peer_healthy |= peer_is_well(&ha->peers[p]);
+		greeted |= ha->peers[p].connected && ha->peers[p].greeted;
+	}
+	if (hears_peer(ha, instance)) {
+		view.peer_connected = true;
+		view.peer_healthy |= !greeted; /* all that we know of it is that it is master */
+	}
+	return view;
+}
+
+/*
+ * Without the interface nobody is served, and what others do meanwhile is not heard: who comes back
+ * must not go on as the master that it was.
+ */
+static bool interface_is_down(const struct ek_ha *ha, size_t instance)
+{
+	const struct ek_link *link =
+		ek_netlink_link(ha->c->netlink, ha->instances[instance].config->interface);
+
+	return !link || !link->up;
+}
+
+void ek_ha_evaluate(struct ek_ha *ha)
+{
+	judge_health(ha);
+	for (size_t i = 0; i < ha->n_instances; i++) {
+		struct ek_ha_view view = ek_ha_view(ha, i);
+		struct ek_ha_verdict verdict = ek_ha_policy(&view);
+
+		if (interface_is_down(ha, i))
+			verdict = (struct ek_ha_verdict){EK_VRRP_NEVER, "its interface is down"};
+
+		if (ha->yielded && (!view.peer_connected || !view.peer_healthy))
+			ha->yielded = false;
+		ek_ha_instance_permit(&ha->instances[i], verdict.permit, verdict.why);
+	}
+}
+
+bool ek_ha_is_primary(const struct ek_ha *ha, size_t instance)
+{
+	return ha->instances[instance].fsm.state == EK_VRRP_MASTER;
+}
+
+static void evaluate_soon(struct ek_ha *ha)
+{
+	event_active(ha->recheck, EV_TIMEOUT, 0);
+}
+
+static void on_recheck(evutil_socket_t fd, short what, void *arg)
+{
+	struct ek_ha *ha = arg;
+
+	(void)fd;
+	(void)what;
+	ek_ha_evaluate(ha);
+	ek_ha_say_status(ha);
+}
+
+void ek_ha_recheck(struct ek_ha *ha)
+{
+	evaluate_soon(ha);
+}
+
+static void tracks_changed(void *arg)
+{
+	struct ek_ha *ha = arg;
+	enum ek_node_health before = ha->health;
+
+	ek_ha_evaluate(ha);
+	if (ha->health != before)
+		ek_notice("node health: %s: %s", ek_node_health_name(ha->health), ha->why);
+	ek_ha_say_status(ha);
+}
+
+/* --- rings ----------------------------------------------------------------------------------- */
+
+static const struct ek_ha_instance *instance_of(const struct ek_ha *ha, const struct ek_ip *vip)
+{
+	for (size_t i = 0; i < ha->n_instances; i++)
+		for (size_t v = 0; v < ha->instances[i].config->n_vips; v++)
+			if (ek_ip_equal(&ha->instances[i].config->vips[v], vip))
+				return &ha->instances[i];
+	return ha->n_instances ? &ha->instances[0] : NULL;
+}
+
+/* Where there is no election, the connected node whose name sorts first. */
+static bool sorts_first(const struct ek_ha *ha)
+{
+	for (size_t p = 0; p < ha->n_peers; p++)
+		if (ha->peers[p].connected &&
+		    strcmp(ha->peers[p].config->name, ha->c->config->node) < 0)
+			return false;
+	return true;
+}
+
+bool ek_ha_owns(const struct ek_ha *ha, const struct ek_config_service *service)
+{
+	const struct ek_ha_instance *i = instance_of(ha, &service->vip);
+
+	return i ? i->fsm.state == EK_VRRP_MASTER : sorts_first(ha);
+}
+
+/*
+ * Whose rings are whose has changed: rings that were followed are continued; who was primary asks
+ * for all that has happened without it.
+ */
+void ek_ha_roles_changed(struct ek_ha *ha, bool yielded)
+{
+	for (size_t p = 0; yielded && p < ha->n_peers; p++)
+		if (ha->peers[p].connected)
+			ek_mirror_want(ha->mirror, p);
+	ek_controller_rebuild(ha->c);
+	evaluate_soon(ha);
+}
+
+void ek_ha_applied(struct ek_ha *ha)
+{
+	const struct ek_world *world = &ha->c->world;
+
+	if (!ha->mirror)
+		return;
+	for (size_t i = 0; i < world->n_services; i++) {
+		const struct ek_service_runtime *s = &world->services[i];
+
+		ek_mirror_service(ha->mirror, s->id, ek_ha_owns(ha, s->config),
+				  s->config->failover == EK_FAILOVER_STATEFUL);
+	}
+	ek_mirror_applied(ha->mirror, !ha->waiting);
+}
+
+static void wait_for_peers(struct ek_ha *ha, unsigned int ms)
+{
+	const struct timeval wait = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+
+	ha->waiting = true;
+	if (!evtimer_pending(ha->release, NULL))
+		evtimer_add(ha->release, &wait);
+}
+
+static bool has_loss(const struct ek_plan *plan)
+{
+	for (size_t i = 0; i < plan->n; i++)
+		if (plan->ops[i].loss)
+			return true;
+	return false;
+}
+
+/*
+ * A change that nobody is hurt by (a weight, a new backend) waits until the peers have it, or are
+ * gone. A failure waits no longer than ack-timeout, and not at all for a peer that is silent.
+ */
+void ek_ha_gate(struct ek_ha *ha, struct ek_plan *plan)
+{
+	uint64_t number;
+	bool late;
+
+	ha->waiting = false;
+	if (!ha->mirror || !ek_plan_changes_rings(plan))
+		return;
+	number = ek_mirror_announce(ha->mirror, plan);
+	if (ek_mirror_acked(ha->mirror, number))
+		return;
+	late = ek_mirror_silence_us(ha->mirror) >= ha->config->ack_timeout * 1000ull;
+	if (late && has_loss(plan)) {
+		ha->unmirrored++;
+		ha->unmirrored_us = ek_ha_now_us();
+		return;
+	}
+	ek_plan_defer_rings(plan);
+	wait_for_peers(ha, ha->config->ack_timeout);
+}
+
+static void on_release(evutil_socket_t fd, short what, void *arg)
+{
+	struct ek_ha *ha = arg;
+
+	(void)fd;
+	(void)what;
+	if (ha->waiting)
+		ek_controller_apply_soon(ha->c);
+}
+
+/* --- life ------------------------------------------------------------------------------------ */
+
+void ek_ha_pulse(void *arg)
+{
+	struct ek_ha *ha = arg;
+
+	for (size_t i = 0; i < ha->n_instances; i++)
+		if (ek_vrrp_fsm_due(&ha->instances[i].fsm) <= ek_ha_now_ms())
+			ek_ha_instance_run(&ha->instances[i]);
+}
+
+static void on_pump(evutil_socket_t fd, short what, void *arg)
+{
+	struct ek_ha *ha = arg;
+
+	(void)fd;
+	(void)what;
+	if (ha->mirror && ek_mirror_has_peers(ha->mirror))
+		ek_mirror_pump(ha->mirror);
+}
+
+static void on_greet(evutil_socket_t fd, short what, void *arg)
+{
+	struct ek_ha *ha = arg;
+
+	(void)fd;
+	(void)what;
+	ek_ha_evaluate(ha);
+	ek_ha_say_status(ha);
+}
+
+static int start_instances(struct ek_ha *ha, struct ek_error *error)
+{
+	int err = 0;
+
+	for (size_t i = 0; i < ha->config->n_instances && !err; i++) {
+		err = ek_ha_instance_start(ha, &ha->instances[i], &ha->config->instances[i], error);
+		ha->n_instances += !err;
+	}
+	return err;
+}
+
+static int start(struct ek_ha *ha, struct ek_error *error)
+{
+	struct event_base *base = ha->c->base;
+
+	ha->pump = event_new(base, -1, EV_PERSIST, on_pump, ha);
+	ha->greet = event_new(base, -1, EV_PERSIST, on_greet, ha);
+	ha->release = evtimer_new(base, on_release, ha);
+	ha->recheck = event_new(base, -1, 0, on_recheck, ha);
+	ha->tracker = ek_tracker_new(base, ha->config->tracks, ha->config->n_tracks, tracks_changed,
+				     ha, error);
+	if (!ha->pump || !ha->greet || !ha->release || !ha->recheck) {
+		ek_error_set(error, "out of memory");
+		return -ENOMEM;
+	}
+	if (!ha->tracker)
+		return -EIO;
+	ek_announce_routes_flush(NULL, 0);
+	judge_health(ha);
+	return start_instances(ha, error) ?: ek_ha_peers_start(ha, error);
+}
+
+struct ek_ha *ek_ha_new(struct ek_controller *c, struct ek_error *error)
+{
+	struct ek_ha *ha = calloc(1, sizeof(*ha));
+
+	if (!ha)
+		return NULL;
+	ha->c = c;
+	ha->config = &c->config->ha;
+	ek_ha_state_load(ha);
+	if (start(ha, error)) {
+		ek_ha_free(ha, false);
+		return NULL;
+	}
+	/* Heartbeats should not wait for others' work. Not allowed is not fatal. */
+	if (setpriority(PRIO_PROCESS, 0, -20))
+		ek_info("cannot raise the scheduling priority: %s", strerror(errno));
+	ek_datapath_on_pulse(c->datapath, ek_ha_pulse, ha);
+	event_add(ha->pump, &pump_interval);
+	event_add(ha->greet, &greet_interval);
+	ek_ha_evaluate(ha);
+	return ha;
+}
+
+static void free_event(struct event *event)
+{
+	if (event)
+		event_free(event);
+}
+
+void ek_ha_free(struct ek_ha *ha, bool leave)
+{
+	if (!ha)
+		return;
+	ek_datapath_on_pulse(ha->c->datapath, NULL, NULL);
+	for (size_t i = 0; i < ha->n_instances; i++)
+		ek_ha_instance_stop(&ha->instances[i], leave);
+	if (!leave)
+		ek_announce_routes_flush(NULL, 0);
+	ek_ha_peers_stop(ha);
+	ek_tracker_free(ha->tracker);
+	free_event(ha->pump);
+	free_event(ha->greet);
+	free_event(ha->release);
+	free_event(ha->recheck);
+	free(ha->services);
+	free(ha);
+}
+
+/* --- reload ---------------------------------------------------------------------------------- */
+
+static bool same_instances(const struct ek_config_ha *a, const struct ek_config_ha *b)
+{
+	if (a->n_instances != b->n_instances)
+		return false;
+	for (size_t i = 0; i < a->n_instances; i++) {
+		struct ek_config_instance x = a->instances[i], y = b->instances[i];
+
+		x.priority = y.priority;
+		x.interval = y.interval;
+		x.preempt = y.preempt;
+		x.preempt_delay = y.preempt_delay;
+		x.line = y.line;
+		if (memcmp(&x, &y, sizeof(x)))
+			return false;
+	}
+	return true;
+}
+
+static bool same_peers(const struct ek_config_ha *a, const struct ek_config_ha *b)
+{
+	if (a->n_peers != b->n_peers || a->port != b->port || strcmp(a->secret, b->secret) ||
+	    a->n_addresses != b->n_addresses ||
+	    memcmp(a->addresses, b->addresses, sizeof(a->addresses)))
+		return false;
+	for (size_t i = 0; i < a->n_peers; i++) {
+		struct ek_config_peer x = a->peers[i];
+
+		x.line = b->peers[i].line;
+		if (memcmp(&x, &b->peers[i], sizeof(x)))
+			return false;
+	}
+	return true;
+}
+
+int ek_ha_check(const struct ek_ha *ha, const struct ek_config *next, struct ek_error *error)
+{
+	if (!next->ha.enabled || strcmp(next->node, ha->c->config->node) ||
+	    !same_peers(ha->config, &next->ha) || !same_instances(ha->config, &next->ha)) {
+		ek_error_set(error,
+			     "node, ha.peers, ha.addresses, ha.port, ha.secret and what instances "
+			     "there are cannot change while the node runs; stop with SIGQUIT and "
+			     "start again: connections stay");
+		return -EBUSY;
+	}
+	return 0;
+}
+
+int ek_ha_reconfigure(struct ek_ha *ha, struct ek_error *error)
+{
+	struct ek_tracker *tracker;
+
+	ha->config = &ha->c->config->ha;
+	for (size_t p = 0; p < ha->n_peers; p++)
+		ha->peers[p].config = &ha->config->peers[p];
+	for (size_t i = 0; i < ha->n_instances; i++)
+		ek_ha_instance_configure(&ha->instances[i], &ha->config->instances[i]);
+	tracker = ek_tracker_new(ha->c->base, ha->config->tracks, ha->config->n_tracks,
+				 tracks_changed, ha, error);
+	if (!tracker)
+		return -EIO;
+	ek_tracker_free(ha->tracker);
+	ha->tracker = tracker;
+	ek_ha_digest(ha);
+	if (ek_ha_leads(ha)) { /* its file is the cluster's from here on */
+		free(ha->services);
+		ha->services = NULL;
+	}
+	ek_ha_say_config(ha);
+	evaluate_soon(ha);
+	return 0;
+}
