@@ -9,6 +9,7 @@ clang-16 llvm-16 libclang-rt-16-dev bpftool libbpf-dev libxdp-dev libelf-dev zli
 libyaml-dev libevent-dev libcurl4-openssl-dev libjansson-dev libmnl-dev libssl-dev libcmocka-dev
 python3 python3-pytest python3-scapy
 iproute2 ethtool procps nginx-light curl wrk nftables
+keepalived bird2
 "
 missing=
 for p in $packages; do

@@ -199,11 +199,26 @@ class Server(Host):
     def __init__(self, lab, name, *addresses):
         super().__init__(lab, name)
         self.addresses = addresses
-        script = ("mount -t bpf bpf /sys/fs/bpf && mount -t tmpfs run /run && "
-                  "mount -t tmpfs lib /var/lib && echo mounted && exec sleep infinity")
+        self.boot()
+
+    def mounts(self):
+        return ["mount -t bpf bpf /sys/fs/bpf", "mount -t tmpfs run /run",
+                "mount -t tmpfs lib /var/lib"]
+
+    def boot(self):
+        """Makes the file systems and enters them from now on."""
+        self.entry = ["nsenter", f"--net=/run/netns/{self.ns}"]
+        script = " && ".join((*self.mounts(), "echo mounted", "exec sleep infinity"))
         self.holder = self.popen("unshare", "-m", "sh", "-c", script, name="holder")
         self.holder.expect("mounted")
         self.entry = ["nsenter", "-t", str(self.holder.pid), "-n", "-m", f"--wd={ROOT}"]
+
+    def configure(self):
+        """eth0's addresses, and the router as the way out: the first address of each network."""
+        four, six = self.addresses
+        self.ip(f"addr add {four}/24 dev eth0", f"addr add {six}/64 dev eth0", "link set eth0 up",
+                f"route add default via {ipaddress.ip_network(f'{four}/24', strict=False)[1]}",
+                f"route add default via {ipaddress.ip_network(f'{six}/64', strict=False)[1]}")
 
 
 class Web(Server):
@@ -221,7 +236,8 @@ class Web(Server):
 
     def start_agent(self, vips):
         options = [word for vip in vips for word in ("--vip", vip)]
-        options += [word for balancer in self.lab.lb.addresses for word in ("--allow", balancer)]
+        options += [word for balancer in self.lab.balancers
+                    for address in balancer.addresses for word in ("--allow", address)]
         self.agent = self.popen("evenkeel-backend", "--interface", "eth0", *options)
 
     def wait(self):
@@ -272,8 +288,8 @@ http {{
 class Balancer(Server):
     """The node that runs evenkeeld."""
 
-    def __init__(self, lab):
-        super().__init__(lab, "lb1", "10.2.0.10", "fd00:2::10")
+    def __init__(self, lab, name="lb1", *addresses):
+        super().__init__(lab, name, *(addresses or ("10.2.0.10", "fd00:2::10")))
         self.daemon = None
 
     def start(self, config, *options, wait=True):
@@ -312,7 +328,7 @@ class Balancer(Server):
 class Lab:
     """Everything above, built and taken away together."""
 
-    def __init__(self, name, backends=3, tied=True):
+    def __init__(self, name, backends=3, tied=True, big=BIG_BYTES):
         if os.geteuid():
             raise LabError("the lab builds network namespaces: run it as root")
         for program in "evenkeeld", "evenkeel", "evenkeel-backend", "tests/net/pass.bpf.o":
@@ -331,7 +347,7 @@ class Lab:
         self.open = True
         atexit.register(self.close)
         try:
-            self._build(backends)
+            self._build(backends, big)
         except BaseException:
             self.close()
             raise
@@ -342,12 +358,14 @@ class Lab:
     def __exit__(self, *_):
         self.close()
 
-    def _build(self, backends):
+    def _build(self, backends, big):
         self.dir.chmod(0o755)
         self.big = self.dir / "big"
-        self.big.write_bytes(os.urandom(BIG_BYTES))
+        with open("/dev/urandom", "rb") as noise, open(self.big, "wb") as out:
+            out.writelines(noise.read(min(1 << 20, big - at)) for at in range(0, big, 1 << 20))
         self.client, self.router = Host(self, "client"), Host(self, "router")
-        self.lb = Balancer(self)
+        self.balancers = self._balancers()
+        self.lb = self.balancers[0]
         self.webs = [Web(self, n) for n in range(1, backends + 1)]
         self._wire()
         for web in self.webs:
@@ -357,12 +375,17 @@ class Lab:
         for web in self.webs:
             web.wait()
 
+    def _balancers(self):
+        return [Balancer(self)]
+
     def _wire(self):
         router = self.router
         router.sysctl({"ipv4.ip_forward": 1, "ipv6.conf.all.forwarding": 1,
                        "ipv4.conf.all.send_redirects": 0, "ipv4.conf.default.send_redirects": 0})
         router.ip(f"link add client type veth peer name eth0 netns {self.client.ns}",
-                  f"link add br0 mtu {FABRIC_MTU} type bridge mcast_snooping 0",
+                  # An address of its own: else it is the lowest of its ports', and may change.
+                  f"link add br0 mtu {FABRIC_MTU} address 02:00:00:00:02:01 type bridge "
+                  "mcast_snooping 0",
                   "addr add 10.1.0.1/24 dev client", "addr add fd00:1::1/64 dev client",
                   "addr add 10.2.0.1/24 dev br0", "addr add fd00:2::1/64 dev br0",
                   "link set client up", "link set br0 up")
@@ -370,29 +393,33 @@ class Lab:
                        *(f"addr add {a}/64 dev eth0" for a in CLIENT6),
                        "link set eth0 up", "route add default via 10.1.0.1",
                        "route add default via fd00:1::1")
-        for host in self.lb, *self.webs:
+        for host in *self.balancers, *self.webs:
             self._plug(host)
-        router.ip(f"route add {VIP4}/32 via 10.2.0.10", f"route add {VIP6}/128 via fd00:2::10",
-                  # See pass.bpf.c.
-                  f"link set dev lb1 xdpdrv obj {BUILD}/tests/net/pass.bpf.o sec xdp")
-        # Senders in this machine leave the TCP checksum to the "hardware"; XDP_TX loses the mark
-        # that says so. Switched off on the last hop before the XDP program, for every sender.
-        router.run("ethtool", "-K", "lb1", "tx", "off")
+        self._route()
+        for balancer in self.balancers:
+            # See pass.bpf.c.
+            router.ip(f"link set dev {balancer.name} xdpdrv obj {BUILD}/tests/net/pass.bpf.o "
+                      "sec xdp")
+            # Senders in this machine leave the TCP checksum to the "hardware"; XDP_TX loses the
+            # mark that says so. Switched off on the last hop before the XDP program, for every
+            # sender.
+            router.run("ethtool", "-K", balancer.name, "tx", "off")
 
-    def _plug(self, host):
+    def _route(self):
+        """The way to the VIPs."""
+        self.router.ip(f"route add {VIP4}/32 via 10.2.0.10", f"route add {VIP6}/128 via fd00:2::10")
+
+    def _plug(self, host, bridge="br0"):
         """A cable from the bridge to the host's eth0."""
         self.router.ip(
             f"link add {host.name} mtu {FABRIC_MTU} type veth "
             f"peer name eth0 mtu {FABRIC_MTU} netns {host.ns}",
-            f"link set {host.name} master br0 up")
-        four, six = host.addresses
-        host.ip(f"addr add {four}/24 dev eth0", f"addr add {six}/64 dev eth0",
-                "link set eth0 up", "route add default via 10.2.0.1",
-                "route add default via fd00:2::1")
+            f"link set {host.name} master {bridge} up")
+        host.configure()
 
     def _settle(self):
         """Until every address answers: a host solicits its IPv6 groups only once its link is up."""
-        hosts = self.client, self.lb, *self.webs
+        hosts = self.client, *self.balancers, *self.webs
         until(lambda: all(h.link()["operstate"] == "UP" for h in hosts), 10, "links are up")
         for address in (*CLIENT4, *CLIENT6, *(a for h in hosts[1:] for a in h.addresses)):
             until(lambda a=address: self.router.reaches(a), 10, f"{address} answers")
