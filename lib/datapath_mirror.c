@@ -89,6 +89,13 @@ static uint64_t *find_live(struct ek_datapath *dp, uint32_t bucket, uint64_t ent
 	return NULL;
 }
 
+int ek_datapath_way(struct ek_datapath *dp, uint32_t bucket, uint64_t entry)
+{
+	const uint64_t *at = find_live(dp, bucket, entry);
+
+	return at ? (at - (uint64_t *)dp->flows) % EK_FLOW_WAYS : -1;
+}
+
 static struct ek_sweep_service *service_of(struct ek_datapath *dp, uint64_t entry, uint16_t *id)
 {
 	uint32_t backend = ek_flow_backend(entry);

@@ -33,6 +33,9 @@ uint64_t ek_datapath_news(struct ek_datapath *dp,
 bool ek_datapath_image(const struct ek_datapath *dp, uint32_t bucket, unsigned int way,
 		       uint32_t now, struct ek_flow_image *out);
 
+/* The way in which the flow's entry that is no embryo lies, or -1. */
+int ek_datapath_way(struct ek_datapath *dp, uint32_t bucket, uint64_t entry);
+
 enum ek_stored {
 	EK_STORED_NEW,
 	EK_STORED_CHANGED,

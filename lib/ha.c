@@ -37,10 +37,21 @@ static const struct ek_port_status *detached(const struct ek_ha *ha)
 	return NULL;
 }
 
+/* After a reload a script that had failed has not been run yet: that is no recovery. */
+static bool tracks_are_known(const struct ek_ha *ha)
+{
+	for (size_t i = 0; i < ek_tracker_count(ha->tracker); i++)
+		if (!ek_tracker_at(ha->tracker, i)->known)
+			return false;
+	return true;
+}
+
 static void judge_health(struct ek_ha *ha)
 {
 	const struct ek_port_status *port = detached(ha);
 
+	if (ha->health == EK_NODE_PARTIAL_FAIL && !port && !tracks_are_known(ha))
+		return;
 	ha->health = EK_NODE_UP;
 	snprintf(ha->why, sizeof(ha->why), "all is well");
 	for (size_t i = 0; i < ek_tracker_count(ha->tracker); i++) {
@@ -458,21 +469,43 @@ int ek_ha_check(const struct ek_ha *ha, const struct ek_config *next, struct ek_
 	return 0;
 }
 
+static bool same_tracks(const struct ek_ha *ha)
+{
+	if (ha->config->n_tracks != ek_tracker_count(ha->tracker))
+		return false;
+	for (size_t i = 0; i < ha->config->n_tracks; i++) {
+		struct ek_config_track x = *ek_tracker_at(ha->tracker, i)->config;
+
+		x.line = ha->config->tracks[i].line;
+		if (memcmp(&x, &ha->config->tracks[i], sizeof(x)))
+			return false;
+	}
+	return true;
+}
+
+static int replace_tracker(struct ek_ha *ha, struct ek_error *error)
+{
+	struct ek_tracker *tracker = ek_tracker_new(
+		ha->c->base, ha->config->tracks, ha->config->n_tracks, tracks_changed, ha, error);
+
+	if (!tracker)
+		return -EIO;
+	ek_tracker_free(ha->tracker);
+	ha->tracker = tracker;
+	return 0;
+}
+
 int ek_ha_reconfigure(struct ek_ha *ha, struct ek_error *error)
 {
-	struct ek_tracker *tracker;
+	int err = 0;
 
 	ha->config = &ha->c->config->ha;
 	for (size_t p = 0; p < ha->n_peers; p++)
 		ha->peers[p].config = &ha->config->peers[p];
 	for (size_t i = 0; i < ha->n_instances; i++)
 		ek_ha_instance_configure(&ha->instances[i], &ha->config->instances[i]);
-	tracker = ek_tracker_new(ha->c->base, ha->config->tracks, ha->config->n_tracks,
-				 tracks_changed, ha, error);
-	if (!tracker)
-		return -EIO;
-	ek_tracker_free(ha->tracker);
-	ha->tracker = tracker;
+	if (!same_tracks(ha))
+		err = replace_tracker(ha, error);
 	ek_ha_digest(ha);
 	if (ek_ha_leads(ha)) { /* its file is the cluster's from here on */
 		free(ha->services);
@@ -480,5 +513,5 @@ int ek_ha_reconfigure(struct ek_ha *ha, struct ek_error *error)
 	}
 	ek_ha_say_config(ha);
 	evaluate_soon(ha);
-	return 0;
+	return err;
 }

@@ -218,9 +218,12 @@ static json_t *set_stay(struct ek_ha *ha, const json_t *request, struct ek_error
 {
 	const char *where = json_string_value(json_object_get(request, "stay"));
 
-	for (int s = EK_STAY_NONE; where && s <= EK_STAY_SECONDARY; s++)
-		if (!strcmp(where, ek_stay_name(s)))
+	for (int s = EK_STAY_NONE; where && s <= EK_STAY_SECONDARY; s++) {
+		const char *name = ek_stay_name(s);
+
+		if (!strcmp(where, s == EK_STAY_NONE ? name : name + strlen("stay-")))
 			return set_word(ha, s, ha->disabled, error);
+	}
 	ek_error_set(error, "'stay' is primary, secondary or none");
 	return NULL;
 }

@@ -69,6 +69,8 @@ void ek_mirror_introduce(struct ek_mirror *m, size_t peer)
 			continue;
 		p->told[i] = backend;
 		ek_wire_put_backend(&out, &backend);
+		if (out.length > EK_MIRROR_BATCH)
+			ek_mirror_send(m, peer, EK_WIRE_BACKENDS, &out);
 	}
 	if (out.length)
 		ek_mirror_send(m, peer, EK_WIRE_BACKENDS, &out);
@@ -117,13 +119,6 @@ static uint32_t *shadow_new(const struct ek_ring *ring)
 	return words;
 }
 
-static void tell_new_ring(struct ek_mirror *m, uint16_t id)
-{
-	for (size_t i = 0; i < m->options.n_peers; i++)
-		if (m->peers[i].up)
-			ek_mirror_send_ring(m, i, id);
-}
-
 void ek_mirror_service(struct ek_mirror *m, uint16_t id, bool own, bool stateful)
 {
 	const struct ek_ring *ring = ek_datapath_ring(m->options.datapath, id);
@@ -139,8 +134,8 @@ void ek_mirror_service(struct ek_mirror *m, uint16_t id, bool own, bool stateful
 		s->shadow = NULL;
 	} else if (!s->shadow) {
 		s->shadow = shadow_new(ring);
-		if (s->shadow)
-			tell_new_ring(m, id);
+		for (size_t i = 0; i < m->options.n_peers; i++)
+			ek_mirror_bulk_rings(m, i);
 	}
 }
 
@@ -159,7 +154,8 @@ void ek_mirror_applied(struct ek_mirror *m, bool whole)
 		if (!ring) {
 			free(s->shadow);
 			*s = (struct ek_mirror_service){0};
-		} else if (s->shadow && whole) {
+		} else if (s->shadow && s->moved && whole) {
+			s->moved = false;
 			tell_ring(m, id, ring->slot);
 		}
 	}
@@ -170,11 +166,13 @@ uint64_t ek_mirror_announce(struct ek_mirror *m, const struct ek_plan *plan)
 	uint32_t *words = ek_mirror_has_peers(m) ? malloc(EK_RING_SIZE * sizeof(*words)) : NULL;
 	size_t told = 0;
 
-	for (size_t i = 0; words && i < plan->n; i++) {
+	for (size_t i = 0; i < plan->n; i++) {
 		const struct ek_op *op = &plan->ops[i];
 
-		if (op->kind == EK_OP_RING_SET && !op->fresh && m->services[op->id].shadow &&
-		    !ek_datapath_ring_preview(m->options.datapath, op, words))
+		if (op->kind != EK_OP_RING_SET || op->fresh || !m->services[op->id].shadow)
+			continue;
+		m->services[op->id].moved = true;
+		if (words && !ek_datapath_ring_preview(m->options.datapath, op, words))
 			told += tell_ring(m, op->id, words);
 	}
 	free(words);
@@ -250,6 +248,7 @@ static void on_forget(void *arg, uint16_t id, const uint8_t *pending)
 	if (s->asking)
 		return;
 	if (!ek_mirror_has_peers(m) || !s->shadow) {
+		s->moved = true;
 		ek_datapath_forget(m->options.datapath, id, NULL);
 		return;
 	}
@@ -314,36 +313,6 @@ static bool receive_forgotten(struct ek_mirror *m, size_t peer, struct ek_wire_i
 
 /* --- entries --------------------------------------------------------------------------------- */
 
-static void on_news(void *arg, const struct ek_news_record *record)
-{
-	struct ek_mirror *m = arg;
-	struct ek_flow_image image;
-
-	if (record->flags & EK_NEWS_REMOVED) {
-		struct ek_wire_drop drop = {.bucket = record->bucket, .entry = record->entry};
-
-		ek_wire_put_drop(&m->drops, &drop);
-		return;
-	}
-	if (record->bucket >= ek_datapath_buckets(m->options.datapath) ||
-	    record->way >= EK_FLOW_WAYS ||
-	    !ek_datapath_image(m->options.datapath, record->bucket, record->way, m->tick, &image))
-		return;
-	if (ek_flow_hash_high(image.entry ^
-			      record->entry)) /* another flow's by now: more follows */
-		return;
-	ek_wire_put_image(&m->entries, &image);
-	m->n_entries++;
-}
-
-static void on_expired(void *arg, uint32_t bucket, uint64_t entry)
-{
-	struct ek_mirror *m = arg;
-	struct ek_wire_drop drop = {.bucket = bucket, .entry = entry};
-
-	ek_wire_put_drop(&m->drops, &drop);
-}
-
 static void send_batch(struct ek_mirror *m, size_t peer)
 {
 	struct ek_mirror_peer *p = &m->peers[peer];
@@ -380,6 +349,45 @@ static void flush(struct ek_mirror *m)
 	m->n_entries = 0;
 }
 
+void ek_mirror_queue(struct ek_mirror *m, const struct ek_flow_image *image)
+{
+	ek_wire_put_image(&m->entries, image);
+	m->n_entries++;
+	if (m->entries.length > EK_MIRROR_BATCH)
+		flush(m);
+}
+
+static void on_news(void *arg, const struct ek_news_record *record)
+{
+	struct ek_mirror *m = arg;
+	struct ek_flow_image image;
+
+	if (record->flags & EK_NEWS_REMOVED) {
+		struct ek_wire_drop drop = {.bucket = record->bucket, .entry = record->entry};
+
+		ek_wire_put_drop(&m->drops, &drop);
+		return;
+	}
+	if (record->bucket >= ek_datapath_buckets(m->options.datapath) ||
+	    record->way >= EK_FLOW_WAYS ||
+	    !ek_datapath_image(m->options.datapath, record->bucket, record->way, m->tick, &image))
+		return;
+	if (ek_flow_hash_high(image.entry ^
+			      record->entry)) /* another flow's by now: more follows */
+		return;
+	ek_mirror_queue(m, &image);
+}
+
+static void on_expired(void *arg, uint32_t bucket, uint64_t entry)
+{
+	struct ek_mirror *m = arg;
+	struct ek_wire_drop drop = {.bucket = bucket, .entry = entry};
+
+	ek_wire_put_drop(&m->drops, &drop);
+	if (m->drops.length > EK_MIRROR_BATCH)
+		flush(m);
+}
+
 void ek_mirror_pump(struct ek_mirror *m)
 {
 	uint64_t missed;
@@ -393,8 +401,10 @@ void ek_mirror_pump(struct ek_mirror *m)
 	}
 	flush(m);
 	for (size_t i = 0; i < m->options.n_peers; i++)
-		if (m->peers[i].up)
+		if (m->peers[i].up) {
 			ek_mirror_bulk_step(m, i);
+			ek_mirror_prune_step(m, i);
+		}
 }
 
 /* --- what peers say -------------------------------------------------------------------------- */
@@ -514,6 +524,7 @@ static bool receive_entries(struct ek_mirror *m, size_t peer, struct ek_wire_in 
 		image.entry = ek_flow_entry(image.entry, row, state, image.entry & EK_TICK_MASK);
 		if (ek_datapath_store(m->options.datapath, &image, now) == EK_STORED_NO_ROOM)
 			p->counters.unplaced++;
+		ek_mirror_table_named(m, peer, image.bucket, image.entry);
 	}
 	return true;
 }
@@ -526,10 +537,8 @@ static bool receive_drops(struct ek_mirror *m, struct ek_wire_in *in, uint32_t n
 
 		if (in->bad || drop.bucket >= ek_datapath_buckets(m->options.datapath))
 			return false;
-		if (!ek_datapath_drop(m->options.datapath, drop.bucket, drop.entry, now, &image)) {
-			ek_wire_put_image(&m->entries, &image);
-			m->n_entries++;
-		}
+		if (!ek_datapath_drop(m->options.datapath, drop.bucket, drop.entry, now, &image))
+			ek_mirror_queue(m, &image);
 	}
 	return true;
 }
@@ -577,6 +586,11 @@ static bool receive(struct ek_mirror *m, size_t peer, uint8_t type, struct ek_wi
 		return receive_forget(m, peer, in, now);
 	case EK_WIRE_FORGOTTEN:
 		return receive_forgotten(m, peer, in);
+	case EK_WIRE_TABLE:
+		ek_mirror_table_begin(m, peer);
+		return true;
+	case EK_WIRE_TABLE_END:
+		return ek_mirror_table_end(m, peer, in);
 	default:
 		return false;
 	}
@@ -614,6 +628,7 @@ void ek_mirror_peer_up(struct ek_mirror *m, size_t peer)
 void ek_mirror_peer_down(struct ek_mirror *m, size_t peer)
 {
 	m->peers[peer].up = m->peers[peer].synced = false;
+	ek_mirror_table_stop(m, peer);
 	for (uint32_t id = 0; id < EK_SERVICES_MAX; id++)
 		if (m->services[id].asking & 1u << peer)
 			answered(m, id, peer);
@@ -677,6 +692,7 @@ void ek_mirror_free(struct ek_mirror *m)
 		free(m->peers[i].told);
 		free(m->peers[i].names);
 		free(m->peers[i].rows);
+		free(m->peers[i].named);
 	}
 	ek_wire_free(&m->entries);
 	ek_wire_free(&m->drops);

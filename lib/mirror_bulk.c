@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * See mirror.h. Everything for a peer that joins, or that could not be told in time: in steps, as
- * fast as it takes them, while what is new goes on being sent between them.
+ * fast as it takes them, while what is new goes on being sent between them. And the other end: what
+ * an owner did not name when it sent its whole table has ended meanwhile.
  */
-#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
 #include "mirror_private.h"
 
 #define STEP_BUCKETS 4096
-#define STEP_BYTES   (512u << 10)
 /* More waits than this: the peer is given time. */
 #define BACKLOG_HIGH (8u << 20)
 
@@ -69,10 +70,11 @@ static void step_table(struct ek_mirror *m, size_t peer)
 	uint32_t end = ek_datapath_buckets(m->options.datapath);
 	struct ek_wire_out out = {0};
 	struct ek_flow_image image;
+	bool begun = p->bulk.bucket > 0;
 	uint64_t n = 0;
 
-	for (uint32_t left = STEP_BUCKETS; left && p->bulk.bucket < end && out.length < STEP_BYTES;
-	     left--, p->bulk.bucket++)
+	for (uint32_t left = STEP_BUCKETS;
+	     left && p->bulk.bucket < end && out.length < EK_MIRROR_BATCH; left--, p->bulk.bucket++)
 		for (unsigned int way = 0; way < EK_FLOW_WAYS; way++)
 			if (ek_datapath_image(m->options.datapath, p->bulk.bucket, way, m->tick,
 					      &image) &&
@@ -81,6 +83,8 @@ static void step_table(struct ek_mirror *m, size_t peer)
 				n++;
 			}
 	ek_mirror_introduce(m, peer);
+	if (!begun)
+		m->options.send(m->options.arg, peer, EK_WIRE_TABLE, "", 0);
 	if (out.length && ek_mirror_send(m, peer, EK_WIRE_ENTRIES, &out)) {
 		p->bulk.bucket = 0; /* once more, later */
 		return;
@@ -90,6 +94,13 @@ static void step_table(struct ek_mirror *m, size_t peer)
 		return;
 	p->bulk.table = false;
 	p->counters.tables++;
+	for (uint32_t id = 0; id < EK_SERVICES_MAX; id++)
+		if (m->services[id].shadow && m->services[id].stateful) {
+			struct ek_wire_service name = ek_mirror_name(m, id);
+
+			ek_wire_put_service(&out, &name);
+		}
+	ek_mirror_send(m, peer, EK_WIRE_TABLE_END, &out);
 }
 
 static void step_rings(struct ek_mirror *m, size_t peer)
@@ -124,4 +135,78 @@ void ek_mirror_bulk_step(struct ek_mirror *m, size_t peer)
 		ek_mirror_send_number(m, peer, EK_WIRE_END, p->bulk.end);
 		p->bulk.end = 0;
 	}
+}
+
+/* --- a table that comes ---------------------------------------------------------------------- */
+
+void ek_mirror_table_stop(struct ek_mirror *m, size_t peer)
+{
+	free(m->peers[peer].named);
+	m->peers[peer].named = NULL;
+	m->peers[peer].pruning = false;
+}
+
+/* Without memory nothing is pruned: it goes when its owner's next table comes. */
+void ek_mirror_table_begin(struct ek_mirror *m, size_t peer)
+{
+	ek_mirror_table_stop(m, peer);
+	m->peers[peer].named = calloc(ek_datapath_buckets(m->options.datapath), 1);
+}
+
+void ek_mirror_table_named(struct ek_mirror *m, size_t peer, uint32_t bucket, uint64_t entry)
+{
+	int way = m->peers[peer].named ? ek_datapath_way(m->options.datapath, bucket, entry) : -1;
+
+	if (way >= 0)
+		m->peers[peer].named[bucket] |= 1u << way;
+}
+
+bool ek_mirror_table_end(struct ek_mirror *m, size_t peer, struct ek_wire_in *in)
+{
+	struct ek_mirror_peer *p = &m->peers[peer];
+
+	memset(p->pruned, 0, sizeof(p->pruned));
+	while (ek_wire_more(in)) {
+		struct ek_wire_service name = ek_wire_get_service(in);
+		int id = ek_mirror_find(m, &name);
+
+		if (id >= 0 && !m->services[id].shadow)
+			p->pruned[id] = true;
+	}
+	p->pruning = p->named && !in->bad;
+	p->prune = 0;
+	return !in->bad;
+}
+
+static void prune_bucket(struct ek_mirror *m, struct ek_mirror_peer *p, uint32_t bucket)
+{
+	struct ek_flow_image image, own;
+
+	for (unsigned int way = 0; way < EK_FLOW_WAYS; way++) {
+		uint32_t row;
+
+		if (p->named[bucket] >> way & 1 ||
+		    !ek_datapath_image(m->options.datapath, bucket, way, m->tick, &image))
+			continue;
+		row = ek_flow_backend(image.entry);
+		if (row >= m->options.state->limit || !m->options.state->backends[row].used ||
+		    !p->pruned[m->options.state->backends[row].row.service])
+			continue;
+		/* One that this node has used itself the owner should know. */
+		if (!ek_datapath_drop(m->options.datapath, bucket, image.entry, m->tick, &own))
+			ek_mirror_queue(m, &own);
+	}
+}
+
+void ek_mirror_prune_step(struct ek_mirror *m, size_t peer)
+{
+	struct ek_mirror_peer *p = &m->peers[peer];
+	uint32_t end = ek_datapath_buckets(m->options.datapath);
+
+	if (!p->pruning)
+		return;
+	for (uint32_t left = STEP_BUCKETS; left && p->prune < end; left--)
+		prune_bucket(m, p, p->prune++);
+	if (p->prune == end)
+		ek_mirror_table_stop(m, peer);
 }

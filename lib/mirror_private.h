@@ -6,6 +6,9 @@
 #include "mirror.h"
 #include "ring.h"
 
+/* Bytes of one message, about: well below what the channel carries. */
+#define EK_MIRROR_BATCH (512u << 10)
+
 /* Everything on its way to a peer: rings, then the table, then END. */
 struct ek_mirror_bulk {
 	bool rings, table; /* under way */
@@ -24,12 +27,18 @@ struct ek_mirror_peer {
 	struct ek_wire_backend *names; /* [EK_BACKENDS_MAX + 1]: the peer's rows … */
 	uint16_t *rows;		       /* … and ours for them */
 	struct ek_mirror_bulk bulk;
+	/* A whole table from the peer: a bit for each way that it named, a byte for each bucket. */
+	uint8_t *named;
+	bool pruning;		      /* the rest is being removed … */
+	uint32_t prune;		      /* … from this bucket on … */
+	bool pruned[EK_SERVICES_MAX]; /* … of the services that the peer owns */
 	struct ek_mirror_counters counters;
 };
 
 struct ek_mirror_service {
 	uint32_t *shadow; /* what the peers were told; NULL: this node does not own the ring */
 	bool stateful;
+	bool moved;	   /* the ring may differ from the shadow */
 	uint32_t question; /* of the last FORGET */
 	uint32_t asking;   /* peers whose answer is awaited, by bit */
 	uint8_t refused[EK_RING_BITMAP];
@@ -49,9 +58,15 @@ int ek_mirror_send(struct ek_mirror *m, size_t peer, uint8_t type, struct ek_wir
 void ek_mirror_send_number(struct ek_mirror *m, size_t peer, uint8_t type, uint64_t number);
 struct ek_wire_service ek_mirror_name(const struct ek_mirror *m, uint16_t id);
 int ek_mirror_find(const struct ek_mirror *m, const struct ek_wire_service *name);
+void ek_mirror_queue(struct ek_mirror *m, const struct ek_flow_image *image);
 void ek_mirror_introduce(struct ek_mirror *m, size_t peer);
 
 /* mirror_bulk.c */
+void ek_mirror_table_begin(struct ek_mirror *m, size_t peer);
+void ek_mirror_table_named(struct ek_mirror *m, size_t peer, uint32_t bucket, uint64_t entry);
+bool ek_mirror_table_end(struct ek_mirror *m, size_t peer, struct ek_wire_in *in);
+void ek_mirror_table_stop(struct ek_mirror *m, size_t peer);
+void ek_mirror_prune_step(struct ek_mirror *m, size_t peer);
 void ek_mirror_send_ring(struct ek_mirror *m, size_t peer, uint16_t id);
 void ek_mirror_bulk_begin(struct ek_mirror *m, size_t peer, uint64_t end);
 void ek_mirror_bulk_rings(struct ek_mirror *m, size_t peer);

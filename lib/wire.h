@@ -34,6 +34,8 @@ enum ek_wire_type {
 	EK_WIRE_DROPS = 23,	/* struct ek_wire_drop ... */
 	EK_WIRE_FORGET = 24,	/* service, number, slots: may these forget? */
 	EK_WIRE_FORGOTTEN = 25, /* service, number, slots that may not; the others have */
+	EK_WIRE_TABLE = 26,	/* all entries follow, among others … */
+	EK_WIRE_TABLE_END = 27, /* services that the sender owns: what was not sent is gone */
 };
 
 struct ek_wire_service {

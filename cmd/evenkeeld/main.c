@@ -260,6 +260,7 @@ int main(int argc, char **argv)
 		return check(options.config_path);
 	ek_log_init(verbose ? EK_LOG_DEBUG : EK_LOG_INFO);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGCHLD, SIG_DFL); /* an inherited "ignore" would hide how scripts ended */
 	curl_global_init(CURL_GLOBAL_DEFAULT);
 	c = run(&options);
 	curl_global_cleanup();

@@ -204,7 +204,9 @@ static struct nlmsghdr *route_message(const char *text)
 	info->rtm_dst_len = length;
 	if (route.n_hops == 1)
 		info->rtm_flags |= route.hops[0].rtnh_flags;
-	if (route.table) {
+	if (route.table && route.table < RT_TABLE_MAIN) {
+		info->rtm_table = route.table; /* as before there was RTA_TABLE */
+	} else if (route.table) {
 		info->rtm_table = RT_TABLE_COMPAT;
 		mnl_attr_put_u32(message, RTA_TABLE, route.table);
 	}
@@ -292,6 +294,7 @@ static const struct {
 	{"our own does not count", {"0.0.0.0/0 e1 proto=107"}, DEFAULT, true, "no route"},
 	{"beside our own", {"0.0.0.0/0 e1 proto=107", "0.0.0.0/0 e1"}, DEFAULT, false, "e1"},
 	{"another table", {"0.0.0.0/0 e1 table=100"}, DEFAULT, true, "no route"},
+	{"another table, by attribute", {"0.0.0.0/0 e1 table=255"}, DEFAULT, true, "no route"},
 	{"a table beyond 255", {"0.0.0.0/0 e1 table=510"}, DEFAULT, true, "no route"},
 	{"main, by attribute", {"0.0.0.0/0 e1 table=254"}, DEFAULT, false, "route to"},
 	{"for one TOS only", {"0.0.0.0/0 e1 tos=16"}, DEFAULT, true, "no route"},
@@ -346,6 +349,28 @@ static void test_view_routes(void **state)
 		assert_true(ek_track_view_failed(&view, 0, why, sizeof(why)));
 		ek_track_view_free(&view);
 	}
+}
+
+/* IPv4's default route is ::ffff:0:0/96 to us, which IPv6 may have a route for. */
+static void test_view_mapped_prefix(void **state)
+{
+	struct ek_config_track one = track(DEFAULT);
+	struct nlmsghdr *message;
+	struct ek_track_view view;
+	uint8_t *prefix;
+	char why[128];
+
+	(void)state;
+	view_of_row(&view, &one);
+	message = route_message("2001:db8::/96 e1");
+	prefix = memmem(message, message->nlmsg_len, "\x20\x01\x0d\xb8", 4);
+	assert_non_null(prefix);
+	memcpy(prefix, "\0\0\0\0\0\0\0\0\0\0\xff\xff\0\0\0", 16);
+	assert_int_equal(ek_track_view_add(&view, message), 0);
+	assert_false(ek_track_view_concerned(&view, message));
+	assert_true(ek_track_view_failed(&view, 0, why, sizeof(why)));
+	assert_string_equal(why, "no route to 0.0.0.0/0");
+	ek_track_view_free(&view);
 }
 
 /* Adds every beginning of the message, and every single byte of it turned round. */
@@ -1402,6 +1427,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_view_interfaces),
 		cmocka_unit_test(test_view_routes),
+		cmocka_unit_test(test_view_mapped_prefix),
 		cmocka_unit_test(test_view_malformed),
 		cmocka_unit_test(test_view_concerned),
 		cmocka_unit_test_setup_teardown(tracks_an_interface, set_up, tear_down),
