@@ -86,11 +86,22 @@ static const struct ek_ha_peer *primary_peer(const struct ek_ha *ha, size_t inst
 	return NULL;
 }
 
+/* Has every backend been checked? Those that were not would be sent nothing. */
+static bool knows_backends(const struct ek_ha *ha)
+{
+	for (size_t i = 0; i < ha->c->world.n_services; i++)
+		if (!ha->c->world.services[i].warm)
+			return false;
+	return true;
+}
+
 /* Nobody whose connections we should know first, or we know them. */
 static bool in_sync(const struct ek_ha *ha, size_t instance)
 {
 	const struct ek_ha_peer *primary = primary_peer(ha, instance);
 
+	if (!knows_backends(ha))
+		return false;
 	if (primary)
 		return ek_mirror_synced(ha->mirror, primary - ha->peers) &&
 		       !strcmp(primary->digest, ha->digest);

@@ -443,14 +443,9 @@ static void resolve_names(struct ek_mirror *m, size_t peer)
 	p->renamed = false;
 	for (uint32_t i = 1; i <= EK_BACKENDS_MAX; i++) {
 		const struct ek_wire_backend *name = &p->names[i];
-		int id;
+		int id = name->index ? ek_mirror_find(m, &name->service) : -1;
 
-		if (!name->index)
-			continue;
-		id = ek_mirror_find(m, &name->service);
 		p->rows[i] = id < 0 ? EK_BACKEND_NONE : find_row(m, id, &name->address);
-		if (id >= 0 && !p->rows[i])
-			p->rows[i] = m->options.adopt(m->options.arg, id, &name->address);
 	}
 }
 
@@ -470,10 +465,25 @@ static bool receive_backends(struct ek_mirror *m, size_t peer, struct ek_wire_in
 	return true;
 }
 
-/* In this node's rows; NONE where there is none. */
-static uint32_t translate(const struct ek_mirror_peer *p, uint32_t backend)
+/*
+ * In this node's rows; NONE where there is none. A backend that is not in the file here gets a row
+ * when a slot or an entry first names it, not before: the peer may have forgotten it already.
+ */
+static uint32_t translate(struct ek_mirror *m, size_t peer, uint32_t backend)
 {
-	return backend <= EK_BACKENDS_MAX ? p->rows[backend] : EK_BACKEND_NONE;
+	struct ek_mirror_peer *p = &m->peers[peer];
+	struct ek_wire_backend *name = &p->names[backend];
+	int id;
+
+	if (p->rows[backend] || !name->index)
+		return p->rows[backend];
+	id = ek_mirror_find(m, &name->service);
+	if (id < 0)
+		return EK_BACKEND_NONE;
+	p->rows[backend] = m->options.adopt(m->options.arg, id, &name->address);
+	if (!p->rows[backend]) /* there is no room: once is enough to know */
+		*name = (struct ek_wire_backend){0};
+	return p->rows[backend];
 }
 
 static bool receive_ring(struct ek_mirror *m, size_t peer, struct ek_wire_in *in, uint32_t now)
@@ -484,8 +494,8 @@ static bool receive_ring(struct ek_mirror *m, size_t peer, struct ek_wire_in *in
 
 	while (ek_wire_more(in)) {
 		struct ek_wire_slot slot = ek_wire_get_slot(in);
-		uint32_t current = translate(p, ek_slot_current(slot.word));
-		uint32_t origin = translate(p, ek_slot_origin(slot.word));
+		uint32_t current = translate(m, peer, ek_slot_current(slot.word));
+		uint32_t origin = translate(m, peer, ek_slot_origin(slot.word));
 
 		if (in->bad || slot.slot >= EK_RING_SIZE)
 			return false;
@@ -510,7 +520,7 @@ static bool receive_entries(struct ek_mirror *m, size_t peer, struct ek_wire_in 
 
 	while (ek_wire_more(in)) {
 		struct ek_flow_image image = ek_wire_get_image(in);
-		uint32_t row = translate(p, ek_flow_backend(image.entry));
+		uint32_t row = translate(m, peer, ek_flow_backend(image.entry));
 		enum ek_flow_state state = ek_flow_state(image.entry);
 
 		if (in->bad || image.bucket >= ek_datapath_buckets(m->options.datapath) ||
