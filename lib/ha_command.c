@@ -158,14 +158,15 @@ static json_t *peer_json(const struct ek_ha *ha, size_t p)
 {
 	const struct ek_ha_peer *peer = &ha->peers[p];
 	json_t *out = json_pack(
-		"{s:s, s:b, s:b, s:b, s:b, s:s, s:b, s:s, s:s, s:s, s:s, s:o, s:o}", "name",
+		"{s:s, s:b, s:b, s:b, s:b, s:s, s:b, s:s, s:s, s:o, s:o, s:o, s:o}", "name",
 		peer->config->name, "channel", ha->channel && peer->config->channel, "connected",
 		peer->connected, "synced", ek_mirror_synced(ha->mirror, p), "synced_with_us",
 		peer->connected && peer->synced, "health",
 		peer->greeted ? ek_node_health_name(peer->health) : "unknown", "disabled",
 		peer->disabled, "stay", ek_stay_name(peer->stay), "services",
-		config_state(ha, peer), "why", peer->why, "refused", peer->refused, "links",
-		links_json(ha, p), "mirror", mirror_json(ek_mirror_counters(ha->mirror, p)));
+		config_state(ha, peer), "why", ek_control_text(peer->why), "refused",
+		ek_control_text(peer->refused), "links", links_json(ha, p), "mirror",
+		mirror_json(ek_mirror_counters(ha->mirror, p)));
 
 	return out;
 }
@@ -271,8 +272,10 @@ static json_t *step_aside(struct ek_ha *ha, bool force, struct ek_error *error)
 /* On a secondary: the primary is asked, and says by its role what it made of it. */
 static json_t *failover(struct ek_ha *ha, const json_t *request, struct ek_error *error)
 {
+	bool force = json_is_true(json_object_get(request, "force"));
+
 	if (is_primary_of_any(ha))
-		return step_aside(ha, json_is_true(json_object_get(request, "force")), error);
+		return step_aside(ha, force, error);
 	if (ha->relaying) {
 		ek_error_set(error, "this node is not primary");
 		return NULL;
@@ -280,7 +283,7 @@ static json_t *failover(struct ek_ha *ha, const json_t *request, struct ek_error
 	for (size_t p = 0; p < ha->n_peers; p++)
 		for (size_t i = 0; i < ha->n_instances; i++)
 			if (ha->peers[p].primary[ha->instances[i].config->vrid] &&
-			    ek_ha_ask_peer(ha, p, "failover"))
+			    ek_ha_ask_failover(ha, p, force))
 				return json_pack("{s:s}", "asked", ha->peers[p].config->name);
 	ek_error_set(error, "no peer that is connected is primary");
 	return NULL;

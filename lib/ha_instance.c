@@ -242,6 +242,7 @@ static void claim(struct ek_ha_instance *i)
 	open_announcer(i);
 	begin_burst(i);
 	i->claims++;
+	i->ha->yielded = false;
 	i->since = time(NULL);
 	ek_flips_note(&i->ha->flips, ek_ha_now_ms());
 	ek_notice("instance %s: primary", i->config->name);
@@ -392,7 +393,9 @@ static void on_advert(void *arg, int family, const uint8_t *message, size_t leng
 	struct ek_vrrp_heard heard;
 	enum ek_vrrp_refusal refusal;
 
-	refusal = ek_vrrp_parse(message, length, ttl, source, destination, &heard);
+	/* A peer in another network is some routers away; unicast is from configured peers only. */
+	refusal = ek_vrrp_parse(message, length, i->config->unicast ? EK_VRRP_TTL : ttl, source,
+				destination, &heard);
 	if (!path)
 		return;
 	toward = i->config->unicast ? *source : ek_vrrp_group(family);

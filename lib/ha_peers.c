@@ -151,14 +151,14 @@ void ek_ha_propagate(struct ek_ha *ha, const char *command, const json_t *reques
 			  request));
 }
 
-bool ek_ha_ask_peer(struct ek_ha *ha, size_t peer, const char *action)
+bool ek_ha_ask_failover(struct ek_ha *ha, size_t peer, bool force)
 {
 	json_t *message;
 
 	if (!ha->peers[peer].connected)
 		return false;
-	message = json_pack("{s:i, s:s, s:{s:s}}", "id", (int)++ha->asked, "command", "ha",
-			    "request", "action", action);
+	message = json_pack("{s:i, s:s, s:{s:b}}", "id", (int)++ha->asked, "command", "failover",
+			    "request", "force", force);
 	say(ha, peer, EK_WIRE_COMMAND, message);
 	json_decref(message);
 	return true;
@@ -280,6 +280,17 @@ static bool hear_overrides(struct ek_ha *ha, const json_t *message)
 	return true;
 }
 
+/* Of `ha`, only this is a peer's business. */
+static json_t *relayed_failover(void *controller, const json_t *request, struct ek_error *error)
+{
+	json_t *own = json_pack("{s:s, s:b}", "action", "failover", "force",
+				json_is_true(json_object_get(request, "force")));
+	json_t *result = ek_ha_command(controller, own, error);
+
+	json_decref(own);
+	return result;
+}
+
 static const struct {
 	const char *name;
 	json_t *(*handler)(void *arg, const json_t *request, struct ek_error *error);
@@ -287,7 +298,7 @@ static const struct {
 	{"drain", ek_drain_command},
 	{"undrain", ek_undrain_command},
 	{"weight", ek_weight_command},
-	{"ha", ek_ha_command},
+	{"failover", relayed_failover},
 };
 
 static json_t *carry_out(struct ek_ha *ha, const char *command, const json_t *request,
@@ -339,7 +350,7 @@ static bool hear_answer(struct ek_ha *ha, size_t p, const json_t *message)
 		return true;
 	}
 	snprintf(peer->refused, sizeof(peer->refused), "%.32s: %.200s", command, error);
-	ek_warn("peer %s refused a command that holds here: %s", peer->config->name, peer->refused);
+	ek_warn("peer %s refused a command: %s", peer->config->name, peer->refused);
 	return true;
 }
 

@@ -115,8 +115,8 @@ const char *ek_ha_refuse_failover(const struct ek_ha_view *view, bool peer_disab
 		return "the peer is disabled";
 	if (peer_stays_secondary)
 		return "the peer is stay-secondary";
-	if (!view->peer_healthy && !force)
-		return "the peer is not healthy (use --force)";
+	if (!view->peer_healthy) /* it would not claim, and this node would again */
+		return "the peer is not healthy";
 	if (!peer_synced && !force)
 		return "the peer is not in sync (use --force)";
 	return NULL;

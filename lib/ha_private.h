@@ -118,7 +118,7 @@ void ek_ha_say_config(struct ek_ha *ha);
 void ek_ha_digest(struct ek_ha *ha); /* of c->config's file, or of the cluster's services */
 /* Asks the peer that is primary of an instance for everything, if this node is not in sync. */
 bool ek_ha_leads(const struct ek_ha *ha); /* is this node's services section the truth? */
-bool ek_ha_ask_peer(struct ek_ha *ha, size_t peer, const char *action);
+bool ek_ha_ask_failover(struct ek_ha *ha, size_t peer, bool force);
 
 /* ha_state.c */
 void ek_ha_state_load(struct ek_ha *ha);

@@ -23,5 +23,10 @@ void ek_render_drops(const struct ek_render *render, const json_t *drops);
 /* The pages of the answer put together: "flows" or "counts", "matched", "in_flux". */
 void ek_render_flows(const struct ek_render *render, const json_t *answer);
 void ek_render_explain(const struct ek_render *render, const json_t *answer);
+/* `ha status`; then what one line says of the same answer: after a failover, and after stay,
+ * disable or enable. */
+void ek_render_ha(const struct ek_render *render, const json_t *answer);
+void ek_render_ha_failover(const struct ek_render *render, const json_t *answer);
+void ek_render_ha_word(const struct ek_render *render, const json_t *answer);
 
 #endif

@@ -22,6 +22,7 @@ enum cli_option {
 	CLI_COUNT,
 	CLI_PACKET,
 	CLI_TIMEOUT,
+	CLI_FORCE,
 	CLI_OPTIONS,
 };
 
@@ -56,5 +57,6 @@ int command_undrain(const struct cli *cli, char **arguments);
 int command_weight(const struct cli *cli, char **arguments);
 int command_plan(const struct cli *cli, char **arguments);
 int command_reload(const struct cli *cli, char **arguments);
+int command_ha(const struct cli *cli, char **arguments);
 
 #endif

@@ -49,6 +49,14 @@ static const struct command {
 	{"plan", command_plan, 1, 0, "FILE", "what a reload of FILE would change", NULL},
 	{"reload", command_reload, 0, 0, "", "read the configuration again and apply what changed",
 	 NULL},
+	{"ha", command_ha, 2, TAKES(FORCE), "[ACTION]",
+	 "the pair: who has the VIPs and why, and who shall",
+	 "  status                       this node, its instances, tracks and peers; the default\n"
+	 "  failover [--force]           the primary steps aside; --force: for a peer that is not\n"
+	 "                               healthy or not in sync, too\n"
+	 "  stay primary|secondary|none  what this node is whatever happens; none: no more\n"
+	 "  disable                      this node gives its VIPs up and claims none\n"
+	 "  enable                       it may have them again\n"},
 	{"help", command_help, 1, 0, "[COMMAND]", "this list, or how to use one command", NULL},
 };
 
@@ -69,6 +77,7 @@ static const struct option options[] = {
 	{"count", no_argument, NULL, OF_COMMAND + CLI_COUNT},
 	{"packet", required_argument, NULL, OF_COMMAND + CLI_PACKET},
 	{"timeout", required_argument, NULL, OF_COMMAND + CLI_TIMEOUT},
+	{"force", no_argument, NULL, OF_COMMAND + CLI_FORCE},
 	{NULL, 0, NULL, 0},
 };
 

@@ -24,6 +24,7 @@ import os
 import re
 import secrets
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -99,7 +100,7 @@ class Node(Balancer):
         """The role in an instance, or None when nobody answers."""
         try:
             found = self.ha_status()
-        except (LabError, OSError, json.JSONDecodeError):
+        except (LabError, OSError, subprocess.TimeoutExpired, json.JSONDecodeError):
             return None
         return next(i["role"] for i in found["instances"] if i["name"] == instance)
 
@@ -110,7 +111,7 @@ class Node(Balancer):
         """How many of the flows are held by what, as this node's maps have it."""
         # pinned.py reads the key where a node without `hash-key` keeps its own.
         own = self.dir / "lib/evenkeel/hash-key"
-        if not own.exists():
+        if not os.path.lexists(own):
             own.symlink_to("../../../etc/evenkeel/hash.key")
         return pinned.held(self, services or WEB, flows, **options)
 

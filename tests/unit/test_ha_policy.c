@@ -356,9 +356,9 @@ static const struct {
 	{"stay-secondary", 1, 1, 0, 0, 1, 1, 0, "the peer is stay-secondary",
 	 "the peer is stay-secondary"},
 	{"disabled and stay-secondary", 1, 1, 0, 1, 1, 1, 0, "is disabled", "is disabled"},
-	{"unhealthy", 1, 1, 0, 0, 0, 1, 0, "is not healthy (use --force)", NULL},
+	{"unhealthy", 1, 1, 0, 0, 0, 1, 0, "is not healthy", "is not healthy"},
 	{"not in sync", 1, 1, 1, 0, 0, 0, 0, "the peer is not in sync (use --force)", NULL},
-	{"unhealthy and not in sync", 1, 1, 0, 0, 0, 0, 0, "is not healthy", NULL},
+	{"unhealthy and not in sync", 1, 1, 0, 0, 0, 0, 0, "is not healthy", "is not healthy"},
 	{"this node stays primary", 1, 1, 1, 0, 0, 1, EK_STAY_PRIMARY, "this node", "this node"},
 	{"this node stays secondary", 1, 1, 1, 0, 0, 1, EK_STAY_SECONDARY, NULL, NULL},
 };
