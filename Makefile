@@ -40,7 +40,7 @@ BINS      := $(CMDS:%=$(B)/%)
 UNITS     := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/test_*.c))
 PACKETS   := $(patsubst tests/bpf/%.c,$(B)/tests/bpf/%,$(wildcard tests/bpf/test_*.c))
 FUZZERS   := $(patsubst tests/fuzz/%.c,$(B)/tests/fuzz/%,$(wildcard tests/fuzz/fuzz_*.c))
-MANS      := $(wildcard cmd/*/*.8 cmd/*/*.5)
+MANS      := $(wildcard cmd/*/*.8 cmd/*/*.7 cmd/*/*.5)
 
 .DELETE_ON_ERROR:
 .SECONDARY:
@@ -199,8 +199,8 @@ fmt:
 # --- installation -----------------------------------------------------------------------------
 install: all
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/share/man/man8 \
-		$(DESTDIR)$(PREFIX)/share/man/man5 $(DESTDIR)$(PREFIX)/share/doc/evenkeel/configs \
-		$(DESTDIR)$(PREFIX)/lib/systemd/system
+		$(DESTDIR)$(PREFIX)/share/man/man7 $(DESTDIR)$(PREFIX)/share/man/man5 \
+		$(DESTDIR)$(PREFIX)/share/doc/evenkeel/configs $(DESTDIR)$(PREFIX)/lib/systemd/system
 	install -m 755 $(BINS) $(DESTDIR)$(PREFIX)/sbin
 	install -m 644 README.md LICENSE $(DESTDIR)$(PREFIX)/share/doc/evenkeel
 	install -m 644 configs/*.yaml configs/*.conf $(DESTDIR)$(PREFIX)/share/doc/evenkeel/configs

@@ -1,10 +1,12 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: GPL-2.0-only
-"""The main job as a story: `make demo`. KEEP=1 leaves the laboratory up at the end.
+"""The main job as a story: `make demo`. KEEP=1 leaves the first laboratory up at the end; that of
+the pair is taken away in any case.
 
 Each scene is a function (story, lab). A scene narrates, runs commands as a person would type them
 and checks what it claims: the first expectation that fails ends the demo with exit status 1.
 """
+import contextlib
 import os
 import signal
 import sys
@@ -16,6 +18,8 @@ from lab import (CLIENT4, CLIENT6, PINS, ROOT, VIP4, VIP6, Capture, Lab, LabErro
                  until)
 from load import Load
 from longlived import Crowd
+from pair import CONFIG as PAIR_CONFIG
+from pair import WEB, PairLab, services
 from pinned import held
 
 PICTURE = """
@@ -30,7 +34,18 @@ PICTURE = """
       └──────────── replies go straight back ────────┘
 """
 
+PAIR_PICTURE = """
+   client ──────────── router ──────────────┬───── lb1   10.2.0.10 ──┐ a link of their own,
+   10.1.0.2            asks by ARP and ND   ├───── lb2   10.2.0.11 ──┘ 10.9.0.0/24
+   fd00:1::2           who has 192.0.2.10   ├───── web1  10.2.0.21
+      ▲                and 2001:db8::10     ├───── web2  10.2.0.22
+      │                                     └───── web3  10.2.0.23
+      │                                                │
+      └──────────── replies go straight back ──────────┘
+"""
 
+NAME, PAIR_NAME = "demo", "demo_pair"
+DOWNLOAD_SECONDS = 16  # asked for; curl takes about two thirds of it
 CONFIG = "/run/evenkeel.yaml"  # on lb1, whose /run is its own
 
 
@@ -286,7 +301,7 @@ def without_controller(story, lab):
 
 
 def end(story, lab):
-    story.scene("The end")
+    story.scene("It is told to end")
     story.prompt(lab.lb, f"kill {lab.lb.daemon.pid}    # evenkeeld, by SIGTERM")
     lab.lb.daemon.stop()
     story.show(lab.lb.daemon.log().splitlines()[-1])
@@ -298,28 +313,140 @@ SCENES = [start, first_requests, spread, long_connections, death_and_return, ins
           without_controller]
 
 
+def two_balancers(story, lab):
+    lb1, lb2 = lab.balancers
+    story.scene("A second balancer")
+    story.show(PAIR_PICTURE, "0")
+    lab.write(*services({1: 100, 2: 100, 3: 100}))
+    story.say("", "Both have the same services and keys. lb1 has the higher priority.", "")
+    for node in lab.balancers:
+        story.prompt(node, f"evenkeeld -c {PAIR_CONFIG} &")
+    lab.start()
+    lab.wait_roles(lb1="primary", lb2="secondary")
+    lab.wait_synced()
+    story.shell(lb1, "evenkeel ha status")
+    story.expect(lb2.role() == "secondary", "lb1 has the VIPs, lb2 could take them")
+
+
+def knowledge(node, crowd):
+    """By what the node knows each connection's backend, or None while it does not."""
+    with contextlib.suppress(AssertionError):
+        return node.held(crowd.living())
+
+
+def tell_knowledge(story, node, crowd):
+    counts = until(lambda: knowledge(node, crowd), 10, f"{node.name} knows all connections")
+    story.expect(counts.total() == len(crowd.flows),
+                 f"{node.name} knows where all {counts.total()} belong")
+    story.say(f"  {counts['hash']} by the hash, {counts['origin']} by what the ring remembers, "
+              f"{counts['entry']} by an entry of their own", "")
+
+
+def settle(story, lab, crowd):
+    """500 connections, a part of which one cannot place by the hash alone."""
+    crowd.open(250)
+    story.say("250 connections are opened. The backends change, and 250 more are opened:", "")
+    story.shell(lab.lb, "evenkeel drain web/web1; evenkeel drain web6/web1")
+    until(lambda: not any(n.backends(s)["web1"]["share"] for n in lab.balancers
+                          for s in WEB.values()), 10, "web1 gets nothing new, by both nodes")
+    crowd.open(250)
+
+
+def show_pair(story, node):
+    story.shell(node, "evenkeel ha status | grep -E 'ROLE|^  front|^peer|slots'")
+
+
+def stays_whole(story, crowd, download):
+    crowd.round()
+    story.expect(not crowd.broken(), f"{len(crowd.flows)} connections, {len(crowd.broken())} "
+                                     "broken")
+    story.expect(download.running, "the download goes on")
+    story.say("")
+
+
+def tell_stalls(story, lab, meter, moments):
+    killed, claimed, booted, returned = moments
+    dead = 1e3 * lab.balancers[1].dead_interval()
+    story.say("")
+    story.at(0, "lb1 is gone")
+    story.at((claimed - killed) * 1e3, f"lb2 is primary; it claims {dead:.0f} ms after the last "
+                                       "advert that it heard")
+    story.at((booted - killed) * 1e3, "lb1 boots")
+    story.at((returned - killed) * 1e3, "lb1 is primary: by its priority, but not before it had "
+                                        "lb2's connections")
+    gone, back = (1e3 * meter.gap(*span)[0] for span in ((killed, booted), (booted,)))
+    story.say("", f"Longest time without an answer: {gone:.0f} ms when lb1 went, {back:.0f} ms "
+                  "when it came back.",
+              f"(The pauses between two questions were {1e3 * meter.lag(killed)[0]:.0f} ms at the "
+              "most.)")
+
+
+def power_cut(story, lab):
+    story.scene("The primary loses its power, and comes back")
+    lb1, lb2 = lab.balancers
+    with lab.crowd() as crowd:
+        settle(story, lab, crowd)
+        tell_knowledge(story, lb2, crowd)
+        story.say("A slow download begins. Besides, somebody asks every 5 ms, over TCP and UDP, to "
+                  "find", "out how long nobody answers.", "")
+        with lab.meter() as meter, lab.download(seconds=DOWNLOAD_SECONDS) as download:
+            crowd.round()
+            story.prompt(lb1, f"kill -9 {lb1.daemon.pid}    # evenkeeld, and then all of lb1")
+            killed = lb1.kill()
+            lb1.power_off()
+            lab.wait_roles(lb2="primary")
+            claimed = time.monotonic()
+            show_pair(story, lb2)
+            stays_whole(story, crowd, download)
+            story.say("lb1 boots. All that it has is its disk.", "")
+            booted = lb1.power_on()
+            story.prompt(lb1, f"evenkeeld -c {PAIR_CONFIG} &")
+            lab.wait_roles(lb1="primary", lb2="secondary")
+            returned = time.monotonic()
+            show_pair(story, lb1)
+            stays_whole(story, crowd, download)
+            tell_knowledge(story, lb1, crowd)
+            story.say("The download goes on to its end.", "")
+            story.expect(download.finish(), f"it is whole: sha256 {lab.sha256[:16]}...")
+        tell_stalls(story, lab, meter, (killed, claimed, booted, returned))
+        story.expect(not meter.errors("tcp"), "none of the questions over TCP failed")
+        story.expect(not crowd.broken(), f"{len(crowd.flows)} connections opened, "
+                                         f"{len(crowd.broken())} broken")
+
+
+PAIR_SCENES = [two_balancers, power_cut]
+
+
 def look_around(story, lab):
     story.scene("The laboratory stays")
-    story.say("Step into a host (the programs are in build/):", "")
+    story.say("That of the pair is gone; the first one is still there.",
+              "Step into a host (the programs are in build/):", "")
     for host in lab.client, lab.router, lab.lb, *lab.webs:
         story.say(f"  {host.name:7} sudo {' '.join(host.entry)} bash")
     story.say("", "Take it away:", "", "  sudo tests/net/demo.py --down")
 
 
+def act(story, lab, scenes):
+    try:
+        for scene in scenes:
+            scene(story, lab)
+    except (Unmet, LabError, RuntimeError):
+        for node in lab.balancers:
+            if node.daemon:
+                story.say("", f"evenkeeld on {node.name} said:")
+                story.show(node.daemon.log())
+        raise
+
+
 def play(story, keep):
     story.say("Evenkeel: a layer-4 load balancer in XDP. Three web servers behind one address.")
-    with Lab("demo", backends=4, tied=not keep) as lab:
+    with Lab(NAME, backends=4, tied=not keep) as lab:
         story.scene("A laboratory")
         story.say("Each name is a network namespace, a small machine of its own; lines are cables.")
         story.show(PICTURE, "0")
-        try:
-            for scene in SCENES if keep else [*SCENES, end]:
-                scene(story, lab)
-        except (Unmet, LabError):
-            if lab.lb.daemon:
-                story.say("", "evenkeeld said:")
-                story.show(lab.lb.daemon.log())
-            raise
+        act(story, lab, SCENES if keep else [*SCENES, end])
+        with PairLab(PAIR_NAME) as pair:
+            act(story, pair, PAIR_SCENES)
         if keep:
             look_around(story, lab)
             lab.keep()
@@ -330,10 +457,11 @@ def main():
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         if sys.argv[1:] == ["--down"]:
-            remove_stale("demo")
+            for name in NAME, PAIR_NAME:
+                remove_stale(name)
             return 0
         play(story, os.environ.get("KEEP") not in (None, "", "0"))
-    except (Unmet, LabError) as problem:
+    except (Unmet, LabError, RuntimeError) as problem:
         print(f"\nThe demo failed: {problem}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
