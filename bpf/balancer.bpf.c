@@ -5,7 +5,7 @@
  *     parse.h -> service.h -> select.h -> forward.h -> account.h
  *
  * Frames for another MAC than the port's own, and what is no packet of a service, turn off to
- * neighbour.h.
+ * neighbour.h. What account.h counts as a segment of no known connection, reset.h answers.
  *
  * What is not for a VIP is passed to the stack, byte for byte. A packet costs the service entry,
  * one ring slot, and one cache line that holds both the backend and its counters.
@@ -82,7 +82,7 @@ static __always_inline int balance(struct xdp_md *ctx, void *data, void *end)
 SEC("xdp")
 int evenkeel(struct xdp_md *ctx)
 {
-	return account(balance(ctx, (void *)(long)ctx->data, (void *)(long)ctx->data_end));
+	return account(ctx, balance(ctx, (void *)(long)ctx->data, (void *)(long)ctx->data_end));
 }
 
 /* Not a packet's: the controller runs it to ask what tick it is. */

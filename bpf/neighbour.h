@@ -10,6 +10,7 @@
 #define EVENKEEL_BPF_NEIGHBOUR_H
 
 #include <stdbool.h>
+#include "checksum.h"
 #include "forward.h"
 
 #define GROUP_MAC(mac) ((mac)&1)
@@ -129,26 +130,6 @@ enum {
 	ND_ANSWER_END = ND_MESSAGE + ND_ANSWER,
 };
 
-/* The ones'-complement sum (RFC 1071) of 8 bytes more, before it is folded. */
-static __always_inline __u64 sum_add(__u64 sum, __u64 word)
-{
-	return sum + (__u32)word + (word >> 32);
-}
-
-/* Of fewer than 64 such words. */
-static __always_inline __u16 sum_fold(__u64 sum)
-{
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	return (sum & 0xffff) + (sum >> 16);
-}
-
-/* What the pseudo-header (RFC 8200, section 8.1) has beside the addresses. */
-static __always_inline __u64 sum_begin(__u32 length)
-{
-	return (__u64)bpf_htonl(length) + bpf_htonl(IPPROTO_ICMPV6);
-}
-
 static __always_inline struct ek_ip address_at(const unaligned64 *at)
 {
 	return (struct ek_ip){.halves = {at[0], at[1]}};
@@ -224,7 +205,7 @@ static __always_inline bool read_message(void *data, void *end, __u32 units, __u
 {
 	const struct ek_ip source = address_at(data + ND_SOURCE);
 	unaligned64 *words = data + ND_SOURCE; /* both addresses, and the message to its options */
-	__u64 sum = sum_begin(ND_SHORTEST + 8 * units);
+	__u64 sum = sum_begin(ND_SHORTEST + 8 * units, IPPROTO_ICMPV6);
 
 	for (int i = 0; i < 7; i++)
 		sum = sum_add(sum, words[i]);
@@ -296,7 +277,7 @@ static __always_inline int advertise(struct xdp_md *ctx, __u64 asker, __u64 mac)
 	} else {
 		message |= (__u64)ND_SOLICITED << 32;
 	}
-	sum = sum_begin(ND_ANSWER);
+	sum = sum_begin(ND_ANSWER, IPPROTO_ICMPV6);
 	sum = sum_add(sum_add(sum, target.halves[0]), target.halves[1]);
 	sum = sum_add(sum_add(sum, to.halves[0]), to.halves[1]);
 	sum = sum_add(sum_add(sum, target.halves[0]), target.halves[1]);

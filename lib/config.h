@@ -61,7 +61,7 @@ struct ek_config_service {
 	enum ek_forward forward;
 	enum ek_method method;
 	enum ek_tracking tracking;
-	enum ek_failover failover; /* what the peers are told of it; matters with `ha` only */
+	enum ek_failover failover; /* what the peers are told of it; `none`: and no adoption */
 	unsigned int hash_prefix4, hash_prefix6; /* source-hash: client bits that count */
 	struct ek_config_timeouts timeouts;
 	bool outer_source_set;

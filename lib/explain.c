@@ -115,6 +115,8 @@ static enum ek_explain_rule rule_of(const struct ek_choice *c, const struct ek_m
 {
 	if (c->drop == EK_DROP_BACKEND_DOWN)
 		return EK_RULE_CURRENT_DOWN;
+	if (c->drop == EK_DROP_UNKNOWN_FLOW)
+		return EK_RULE_UNKNOWN;
 	switch (kind) {
 	case EK_PACKET_DATAGRAM:
 		return rule_of_datagram(c, m);
@@ -224,6 +226,15 @@ static int forward(const struct ek_explain_view *view, const struct ek_explain_p
 	return 0;
 }
 
+/* --- account.h ------------------------------------------------------------------------------- */
+
+/* All drops but one are silent. */
+static void answer(const struct ek_explain_packet *p, struct ek_explanation *out)
+{
+	if (out->drop == EK_DROP_UNKNOWN_FLOW && ek_select_is_told(&p->source, p->is_reset))
+		out->verdict = EK_EXPLAIN_RESET;
+}
+
 int ek_explain(const struct ek_explain_view *view, const struct ek_explain_packet *packet,
 	       struct ek_explanation *out)
 {
@@ -232,5 +243,6 @@ int ek_explain(const struct ek_explain_view *view, const struct ek_explain_packe
 	*out = (struct ek_explanation){0};
 	if (!find_service(view, packet, out) && !select_backend(view, packet, out))
 		forward(view, packet, out);
+	answer(packet, out);
 	return 0;
 }

@@ -41,6 +41,7 @@ struct ek_explain_packet {
 	enum ek_packet_kind kind;
 	uint32_t sequence; /* of a TCP segment, host order … */
 	bool in_sequence;  /* … or the one after the SYN that is in the table, if there is one */
+	bool is_reset;	   /* of an END: by RST */
 	uint32_t length;   /* of the IP packet */
 };
 
@@ -48,6 +49,7 @@ enum ek_explain_verdict {
 	EK_EXPLAIN_PASS, /* not ours: to the stack, as it is */
 	EK_EXPLAIN_DROP,
 	EK_EXPLAIN_FORWARD,
+	EK_EXPLAIN_RESET, /* counted as a drop, and answered with RST */
 };
 
 /* Why this backend, or none. */
@@ -66,6 +68,7 @@ enum ek_explain_rule {
 	EK_RULE_UNSTORED,    /* no room: where the flow's later packets will go */
 	EK_RULE_UNSTORED_NOWHERE, /* no room, and those would find nobody */
 	EK_RULE_CURRENT_DOWN,	  /* whoever should take it is down */
+	EK_RULE_UNKNOWN,	  /* not in the table, and the service has no others */
 };
 
 struct ek_explain_entry {
@@ -84,7 +87,7 @@ struct ek_explain_outer {
 
 struct ek_explanation {
 	enum ek_explain_verdict verdict;
-	enum ek_drop drop; /* when the verdict is DROP */
+	enum ek_drop drop; /* when the verdict is DROP or RESET */
 	/* What follows is filled as far as the packet came. */
 	struct ek_service service;
 	uint64_t hash;

@@ -191,6 +191,7 @@ static void explain(const struct subject *subject, const struct kind *kind,
 		.protocol = s->protocol,
 		.kind = kind->kind,
 		.in_sequence = true,
+		.is_reset = kind->kind == EK_PACKET_END,
 		.length = 60};
 
 	ek_explain(&view, &packet, e);
@@ -293,6 +294,10 @@ static json_t *why(const struct subject *subject, const struct ek_explanation *e
 	case EK_RULE_UNSTORED_NOWHERE:
 		return json_string("a new connection that finds no room in the table, and whose "
 				   "later packets would find nobody");
+	case EK_RULE_UNKNOWN:
+		return json_sprintf("no entry knows it, and with failover: none all that may go on "
+				    "have one%s",
+				    e->verdict == EK_EXPLAIN_RESET ? "" : "; it is not answered");
 	case EK_RULE_CURRENT_DOWN:
 		return json_sprintf("it should go to %s, which is down", current);
 	}
@@ -329,14 +334,15 @@ static json_t *packet_json(const struct subject *subject, const struct kind *kin
 {
 	static const char *const verdicts[] = {[EK_EXPLAIN_PASS] = "pass",
 					       [EK_EXPLAIN_DROP] = "drop",
-					       [EK_EXPLAIN_FORWARD] = "forward"};
+					       [EK_EXPLAIN_FORWARD] = "forward",
+					       [EK_EXPLAIN_RESET] = "reset"};
 	json_t *out = json_pack("{s:s, s:s, s:o, s:b, s:b, s:o}", "packet", kind->name, "verdict",
 				verdicts[e->verdict], "why", why(subject, e), "stored", e->stored,
 				"unstored", e->unstored, "outer", outer_json(subject, e));
 
 	if (e->backend)
 		json_object_set_new(out, "backend", json_string(name_of(subject, e->backend)));
-	if (e->verdict != EK_EXPLAIN_DROP)
+	if (e->drop == EK_DROP_NONE)
 		return out;
 	json_object_set_new(out, "drop", json_string(drop_reasons[e->drop].name));
 	json_object_set_new(out, "description", json_string(drop_reasons[e->drop].description));

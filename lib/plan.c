@@ -235,6 +235,8 @@ static struct ek_service service_entry(const struct ek_config_service *c, uint16
 		entry.flags |= EK_SERVICE_F_TRACK_NONE;
 	if (c->method == EK_METHOD_SOURCE_HASH)
 		entry.flags |= EK_SERVICE_F_SOURCE_HASH;
+	if (c->failover == EK_FAILOVER_NONE)
+		entry.flags |= EK_SERVICE_F_RESET;
 	if (c->outer_source_set) {
 		unsigned int bits =
 			(ek_ip_is_v4(&c->outer_source) ? 32 : 128) - c->outer_source_length;

@@ -79,6 +79,9 @@ static void print_packet(const struct ek_render *render, const json_t *packet)
 	else if (drop)
 		ek_show_say(render, EK_SHOW_RED, ": dropped as %s (%s)",
 			    ek_show_text(packet, "drop"), ek_show_text(packet, "description"));
+	else if (ek_show_is(packet, "verdict", "reset"))
+		ek_show_say(render, EK_SHOW_RED, ": answered with RST as %s (%s)",
+			    ek_show_text(packet, "drop"), ek_show_text(packet, "description"));
 	else
 		ek_show_say(render, EK_SHOW_YELLOW, ": not ours, to this host's stack");
 	ek_show_end_line(render);

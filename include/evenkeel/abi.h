@@ -12,7 +12,7 @@
 
 #include <linux/types.h>
 
-#define EK_ABI_VERSION 2u
+#define EK_ABI_VERSION 3u
 
 #define EK_RING_SIZE	65537u /* Maglev table size: prime, so that every skip visits every slot */
 #define EK_BACKENDS_MAX 32767u /* 15 bits in a ring slot; index 0 is EK_BACKEND_NONE */
@@ -84,6 +84,7 @@ _Static_assert(sizeof(struct ek_service) == 64, "one cache line");
 	(1u << 2) /* the ring index and entry follow from the client alone */
 #define EK_SERVICE_F_OVER_QUOTA (1u << 3) /* holds its share of the table: stores nothing more */
 #define EK_SERVICE_F_MIRRORED	(1u << 4) /* what becomes of its entries is news for the peers */
+#define EK_SERVICE_F_RESET	(1u << 5) /* a segment of no known connection is answered with RST */
 
 struct ek_service_table {
 	struct ek_service slot[EK_SERVICE_SLOTS];
@@ -213,10 +214,11 @@ _Static_assert(sizeof(struct ek_meta) == 32, "ek_meta");
 	X(NO_BACKEND, "no-backend", "no backend of the service may take connections")              \
 	X(BACKEND_DOWN, "backend-down", "the chosen backend is down and nothing replaces it")      \
 	X(UNRESOLVED, "unresolved", "the chosen backend's next hop is unknown")                    \
-	X(TABLE_FULL, "table-full", "a new connection could not be stored and its origin is down") \
+	X(TABLE_FULL, "table-full", "a new connection could not be stored and would be cut short") \
 	X(NO_SOURCE, "no-source", "the egress interface has no address of the outer family")       \
 	X(TOO_BIG, "too-big", "does not fit the path to the backend once encapsulated")            \
-	X(NO_HEADROOM, "no-headroom", "the driver left no room for the outer header")
+	X(NO_HEADROOM, "no-headroom", "the driver left no room for the outer header")              \
+	X(UNKNOWN_FLOW, "unknown-flow", "a segment of a connection that this node does not know")
 
 enum ek_drop {
 	EK_DROP_NONE = 0,

@@ -33,6 +33,11 @@
  * Full tracking stores a connection that it meets in mid-flow as an embryo too: the next segment
  * proves it, and a flood of forged ACKs holds nothing for longer than a flood of SYNs.
  *
+ * A service whose failover is none, which tracks in full, disowns what no entry knows instead of
+ * adopting it: such a segment is refused ("unknown-flow") and changes nothing, and its sender is
+ * told so with an RST. A SYN that cannot be stored there is dropped by name: its later packets
+ * would be refused.
+ *
  * An entry whose backend is down keeps its name: its packets go to `current` meanwhile, and come
  * home if the backend returns. Flows without a handshake (UDP) are re-selected for good.
  */
@@ -285,6 +290,12 @@ static __always_inline int ek_select_is_last_ack(const struct ek_selection *s, _
 	       ek_flow_age(live, s->now) < EK_FLOW_REUSE_AFTER;
 }
 
+/* Without failover, a segment that no entry knows is nobody's. */
+static __always_inline int ek_select_disowns(const struct ek_selection *s)
+{
+	return s->service->flags & EK_SERVICE_F_RESET;
+}
+
 static __always_inline void ek_select_segment(struct ek_choice *c, const struct ek_selection *s,
 					      const struct ek_surroundings *e, struct ek_matches *m)
 {
@@ -296,6 +307,10 @@ static __always_inline void ek_select_segment(struct ek_choice *c, const struct 
 		m->live_way = m->embryo_way;
 	}
 	flags = m->live ? e->flags(e->context, ek_flow_backend(m->live)) : -1;
+	if (flags < 0 && ek_select_disowns(s)) {
+		ek_select_drop(c, EK_DROP_UNKNOWN_FLOW);
+		return;
+	}
 	if (flags < 0) {
 		ek_select_miss(c, s, e);
 		if (s->service->flags & EK_SERVICE_F_TRACK_FULL && c->origin_hit &&
@@ -330,7 +345,8 @@ static __always_inline void ek_select_unstored(struct ek_choice *c, const struct
 		if (ek_flow_replace(&s->bucket->entry[m->live_way & (EK_FLOW_WAYS - 1)], m->live,
 				    entry))
 			ek_select_note(c, m->live_way, m->live, entry);
-	} else if (m->live || !ek_select_alive(e, ek_slot_origin(s->slot))) {
+	} else if (ek_select_disowns(s) || m->live ||
+		   !ek_select_alive(e, ek_slot_origin(s->slot))) {
 		ek_select_drop(c, EK_DROP_TABLE_FULL);
 	} else {
 		ek_select_miss(c, s, e);
@@ -406,6 +422,21 @@ static __always_inline int ek_select_commit(struct ek_choice *c, const struct ek
 	if (is_new)
 		c->stored = c->entry_way;
 	return 1;
+}
+
+/*
+ * Whether the sender of a refused segment is told: not of an RST (RFC 9293, section 3.10.7.1), and
+ * only by an address that can be one host's on a network (RFC 1122, section 3.2.1.3).
+ */
+static __always_inline int ek_select_is_told(const struct ek_ip *source, int is_reset)
+{
+	__u8 first = source->bytes[ek_ip_is_v4(source) ? 12 : 0];
+
+	if (is_reset)
+		return 0;
+	if (ek_ip_is_v4(source))
+		return first != 0 && first != 127 && first < 224;
+	return first != 0xff && source->halves[0];
 }
 
 /* For a slot that has LOOKUP set. */

@@ -24,7 +24,10 @@ enum table {
 	TABLES
 };
 
-static const unsigned int tracking_flags[] = {0, EK_SERVICE_F_TRACK_FULL, EK_SERVICE_F_TRACK_NONE};
+#define TRACKINGS 4
+static const unsigned int tracking_flags[TRACKINGS] = {
+	0, EK_SERVICE_F_TRACK_FULL, EK_SERVICE_F_TRACK_NONE,
+	EK_SERVICE_F_TRACK_FULL | EK_SERVICE_F_RESET};
 
 struct round {
 	struct fixture *f;
@@ -41,9 +44,9 @@ struct round {
 };
 
 struct coverage {
-	unsigned int rule[EK_RULE_CURRENT_DOWN + 1], drop[EK_DROP_COUNT];
-	unsigned int verdict[EK_EXPLAIN_FORWARD + 1], stored, unstored, redirected;
-	unsigned int cell[2][TABLES][KINDS][3]; /* by LOOKUP and tracking */
+	unsigned int rule[EK_RULE_UNKNOWN + 1], drop[EK_DROP_COUNT];
+	unsigned int verdict[EK_EXPLAIN_RESET + 1], stored, unstored, redirected;
+	unsigned int cell[2][TABLES][KINDS][TRACKINGS]; /* by LOOKUP and tracking */
 };
 
 /* --- chance ---------------------------------------------------------------------------------- */
@@ -97,7 +100,7 @@ static void choose_service(struct round *r)
 	static const unsigned int quota[] = {0, 0, 0, EK_SERVICE_F_OVER_QUOTA};
 
 	r->number = chance(N_KNOWN);
-	r->tracking = chance(3);
+	r->tracking = chance(TRACKINGS);
 	r->service = entry_of(r->number);
 	r->service.flags = tracking_flags[r->tracking] | quota[chance(4)];
 	if (one_in(4)) {
@@ -143,6 +146,8 @@ static void choose_packet(struct round *r)
 	r->kind = k->protocol == IPPROTO_UDP ? KIND_DATAGRAM : chance(KIND_DATAGRAM);
 	p.tcp_flags = flags[r->kind];
 	p.source.words[3] ^= chance(1 << 16) << 16;
+	if (one_in(50))
+		p.source = address(six ? "ff02::7" : "224.0.0.7");
 	build_frame(&r->frame, &p, node_mac, client_mac);
 	r->packet = (struct ek_explain_packet){.source = p.source,
 					       .destination = p.destination,
@@ -151,6 +156,7 @@ static void choose_packet(struct round *r)
 					       .protocol = p.protocol,
 					       .kind = kinds[r->kind],
 					       .sequence = chance(UINT32_MAX),
+					       .is_reset = r->kind == KIND_RST,
 					       .length = r->frame.length - ETHERNET};
 	set_sequence(r, r->packet.sequence);
 	r->hash = ek_hash_flow(&r->f->key, &p.source, htons(p.source_port), &p.destination,
@@ -314,6 +320,11 @@ static void expect_explained(const struct round *r, const struct ek_explanation 
 		assert_int_equal(out->row, e->backend);
 		expect_outer(&e->outer, &r->frame, &out->out);
 		break;
+	case EK_EXPLAIN_RESET:
+		assert_int_equal(out->verdict, XDP_TX);
+		assert_int_equal(out->counted_drops, 1);
+		assert_int_equal(out->drop, e->drop);
+		break;
 	}
 }
 
@@ -365,7 +376,7 @@ static void expect_covered(const struct coverage *seen)
 					     EK_DROP_EXTENSION, EK_DROP_NO_HEADROOM};
 	unsigned int skipped = 0;
 
-	for (unsigned int i = EK_RULE_NONE + 1; i <= EK_RULE_CURRENT_DOWN; i++)
+	for (unsigned int i = EK_RULE_NONE + 1; i <= EK_RULE_UNKNOWN; i++)
 		if (seen->rule[i] < 20)
 			fail_msg("rule %u: %u times", i, seen->rule[i]);
 	for (unsigned int i = 0; i < EK_DROP_COUNT; i++) {
@@ -376,13 +387,13 @@ static void expect_covered(const struct coverage *seen)
 		if (seen->drop[i] < 20)
 			fail_msg("drop %u: %u times", i, seen->drop[i]);
 	}
-	for (unsigned int i = 0; i < 2 * TABLES * KINDS * 3; i++)
+	for (unsigned int i = 0; i < 2 * TABLES * KINDS * TRACKINGS; i++)
 		if (!(&seen->cell[0][0][0][0])[i])
 			fail_msg("LOOKUP %u, table %u, kind %u, tracking %u: never",
-				 i / (TABLES * KINDS * 3), i / (KINDS * 3) % TABLES, i / 3 % KINDS,
-				 i % 3);
+				 i / (TABLES * KINDS * TRACKINGS), i / (KINDS * TRACKINGS) % TABLES,
+				 i / TRACKINGS % KINDS, i % TRACKINGS);
 	assert_true(seen->stored > 1000 && seen->unstored > 100 && seen->redirected > 100);
-	assert_true(seen->verdict[EK_EXPLAIN_PASS] > 20);
+	assert_true(seen->verdict[EK_EXPLAIN_PASS] > 20 && seen->verdict[EK_EXPLAIN_RESET] > 1000);
 }
 
 static void play(struct round *r, struct coverage *seen)

@@ -335,6 +335,11 @@ static const struct {
 	uint32_t flags, mask;
 } entries[] = {
 	{"just enough", {.tracking = EK_TRACKING_JUST_ENOUGH}, NULL, 0, 0},
+	{"no failover",
+	 {.tracking = EK_TRACKING_FULL, .failover = EK_FAILOVER_NONE},
+	 NULL,
+	 EK_SERVICE_F_TRACK_FULL | EK_SERVICE_F_RESET,
+	 0},
 	{"full", {.tracking = EK_TRACKING_FULL}, NULL, EK_SERVICE_F_TRACK_FULL, 0},
 	{"none", {.tracking = EK_TRACKING_NONE}, NULL, EK_SERVICE_F_TRACK_NONE, 0},
 	{"source-hash",

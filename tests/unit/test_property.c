@@ -384,6 +384,7 @@ static void make_profile(struct sim_profile *p)
 		.pair = roll(3) == 0,
 	};
 	p->udp = p->tracking == EK_TRACKING_FULL && roll(2);
+	p->disowns = p->tracking == EK_TRACKING_FULL && !p->udp && !p->pair && sim_mix(rolling) % 2;
 	tuples = PICK(1, 2, 8, 32, 128, 512);
 }
 
@@ -489,10 +490,11 @@ static void print_script(uint64_t seed, const struct sim_profile *p, struct even
 	printf("seed %ju breaks after %zu events: %s\n", (uintmax_t)seed, n, broken);
 	n = shrink(p, events, n);
 	play(p, events, n);
-	printf("  %s%s, %u slots, %u backends, %u buckets with room for %u, timeouts %u %u %u%s\n",
+	printf("  %s%s%s, %u slots, %u backends, %u buckets with room for %u, timeouts %u %u "
+	       "%u%s\n",
 	       p->tracking == EK_TRACKING_FULL ? "full" : "just-enough", p->udp ? " UDP" : "",
-	       p->slots, p->backends, p->buckets, p->room, p->timeout[1], p->timeout[2],
-	       p->timeout[3], p->pair ? ", a pair" : "");
+	       p->disowns ? ", no failover" : "", p->slots, p->backends, p->buckets, p->room,
+	       p->timeout[1], p->timeout[2], p->timeout[3], p->pair ? ", a pair" : "");
 	for (size_t i = 0; i < n; i++)
 		print_event(&events[i]);
 	printf("  %s\n", broken);

@@ -23,7 +23,8 @@ static const struct render_row rows[] = {
 	 "'packets':[{'packet':'ack','verdict':'forward','backend':'web1','why':'slot 4711 "
 	 "remembers nothing','outer':" OUTER "}],'backends':[{'name':'web1','address':'10.0.0.11',"
 	 "'health':'up','why':'connected','since':'2026-11-22T12:00:00Z','nexthop':'resolved',"
-	 "'draining':false,'history':[{'health':'up','at':'2026-11-22T12:00:00Z','why':'connected'},"
+	 "'draining':false,'history':[{'health':'up','at':'2026-11-22T12:00:00Z','why':'connected'}"
+	 ","
 	 "{'health':'down','at':'2026-11-22T11:59:00Z','why':'refused'}]}]}",
 	 FLOW_TEXT "slot: current web1; remembers nothing: no connection needs an earlier choice\n"
 		   "\n"
@@ -58,6 +59,21 @@ static const struct render_row rows[] = {
 	 "hash c558f15cfc304e83: slot 1 of the ring, bucket 20099 of the table\n"
 	 "slot: current web1, origin web1; looks up: the service tracks every connection\n"
 	 "entry: none\n"},
+	{"a segment that is answered with RST, an RST that is not", ek_render_explain, false,
+	 "{" FLOW ",'slot':{'index':4711,'current':'web1','origin':'web1','remembers':true,"
+	 "'why':'the service tracks every connection','last_hit':3},'entries':[],'packets':["
+	 "{'packet':'ack','verdict':'reset','drop':'unknown-flow','description':'not known',"
+	 "'why':'no entry knows it','outer':null},{'packet':'rst','verdict':'drop','drop':"
+	 "'unknown-flow','description':'not known','why':'no entry knows it','outer':null}]}",
+	 FLOW_TEXT
+	 "slot: current web1, origin web1; looks up: the service tracks every connection\n"
+	 "entry: none\n"
+	 "\n"
+	 "ack: answered with RST as unknown-flow (not known)\n"
+	 "  no entry knows it\n"
+	 "\n"
+	 "rst: dropped as unknown-flow (not known)\n"
+	 "  no entry knows it\n"},
 	{"not ours", ek_render_explain, false, "{'packets':[{'packet':'syn','verdict':'pass'}]}",
 	 "-: -:-/-, tracking -; client -:-\n"
 	 "hash -: slot - of the ring, bucket - of the table\n"

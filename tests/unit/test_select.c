@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <setjmp.h>
 #include <stdint.h>
+#include <arpa/inet.h>
 #include <cmocka.h>
 #include <stdbool.h>
 #include <string.h>
@@ -18,6 +19,7 @@
 #define FOREIGN 9
 #define FULL	EK_SERVICE_F_TRACK_FULL
 #define OVER	EK_SERVICE_F_OVER_QUOTA
+#define RESET	(EK_SERVICE_F_TRACK_FULL | EK_SERVICE_F_RESET)
 #define NO_ROOM (1u << 31) /* of `flags`: the other ways are held by others */
 #define WAYS	3	   /* that a row looks at */
 #define IN	(ISN + 1)
@@ -217,6 +219,67 @@ static const struct row rows[] = {
 	 LEFT({LIVE, 2})},
 	{"UDP: the entry is of another service", UDP, .flags = FULL, SLOT(2, 1),
 	 HELD({LIVE, FOREIGN, 7}), TO(2), LEFT({LIVE, 2})},
+
+	/* --- no failover: what no entry knows is disowned --- */
+	{"data, disowned: nobody knows it", DATA, .flags = RESET, SLOT(2, 1), DROP(UNKNOWN_FLOW)},
+	{"data, disowned: although current was always origin", DATA, .flags = RESET, SLOT(1, 1),
+	 DROP(UNKNOWN_FLOW)},
+	{"data, disowned: whoever is down", DATA, .flags = RESET, .down = DOWN(1) | DOWN(2), SLOT(2, 1),
+	 DROP(UNKNOWN_FLOW)},
+	{"data, disowned: whatever the table holds", DATA, .flags = RESET | NO_ROOM | OVER, SLOT(2, 1),
+	 DROP(UNKNOWN_FLOW)},
+	{"end, disowned: nobody knows it", END, .flags = RESET, SLOT(2, 1), DROP(UNKNOWN_FLOW)},
+	{"data, disowned: beyond the embryo's window, which stays", DATA, .flags = RESET,
+	 .sequence = BEYOND, SLOT(2, 1), HELD({EMBRYO, 3, 1}), DROP(UNKNOWN_FLOW),
+	 LEFT({EMBRYO, 3, 1})},
+	{"data, disowned: an old embryo stays too", DATA, .flags = RESET, .sequence = ISN, SLOT(2, 1),
+	 HELD({EMBRYO, 3, 60}), DROP(UNKNOWN_FLOW), LEFT({EMBRYO, 3, 60})},
+	{"end, disowned: beyond the embryo's window", END, .flags = RESET, .sequence = BEYOND,
+	 SLOT(2, 1), HELD({EMBRYO, 3, 1}), DROP(UNKNOWN_FLOW), LEFT({EMBRYO, 3, 1})},
+	{"data, disowned: the embryo expired", DATA, .flags = RESET, .sequence = IN, SLOT(2, 1),
+	 HELD({EMBRYO, 3, 61}), DROP(UNKNOWN_FLOW)},
+	{"data, disowned: past the idle timeout", DATA, .flags = RESET, SLOT(2, 1),
+	 HELD({LIVE, 3, 8101}), DROP(UNKNOWN_FLOW)},
+	{"data, disowned: past the closing timeout", DATA, .flags = RESET, SLOT(2, 1),
+	 HELD({CLOSING, 3, 121}), DROP(UNKNOWN_FLOW)},
+	{"data, disowned: the entry is of another service", DATA, .flags = RESET, SLOT(2, 1),
+	 HELD({LIVE, FOREIGN, 7}), DROP(UNKNOWN_FLOW), LEFT({LIVE, FOREIGN, 7})},
+	{"data, no failover: completes the handshake", DATA, .flags = RESET, .sequence = IN, SLOT(2, 1),
+	 HELD({EMBRYO, 3, 1}), TO(3), LEFT({LIVE, 3})},
+	{"end, no failover: a short connection", END, .flags = RESET, .sequence = IN, SLOT(2, 1),
+	 HELD({EMBRYO, 3, 1}), TO(3), LEFT({CLOSING, 3})},
+	{"data, no failover: established", DATA, .flags = RESET, SLOT(2, 1), HELD({LIVE, 3, 7}), TO(3),
+	 LEFT({LIVE, 3})},
+	{"data, no failover: established, beside an embryo", DATA, .flags = RESET, .sequence = BEYOND,
+	 SLOT(2, 1), HELD({EMBRYO, 3, 1}, {LIVE, 4, 9}), TO(4), LEFT({EMBRYO, 3, 1}, {LIVE, 4})},
+	{"data, no failover: its backend is down, keeps its name", DATA, .flags = RESET,
+	 .down = DOWN(3), SLOT(2, 1), HELD({LIVE, 3, 7}), TO(2), LEFT({LIVE, 3})},
+	{"data, no failover: the last acknowledgement", DATA, .flags = RESET, SLOT(2, 1),
+	 HELD({CLOSING, 3, 1}), TO(3), LEFT({CLOSING, 3, 1})},
+	{"end, no failover: closing", END, .flags = RESET, SLOT(2, 1), HELD({LIVE, 3, 7}), TO(3),
+	 LEFT({CLOSING, 3})},
+	{"SYN, no failover: stored", SYN, .flags = RESET, SLOT(1, 1), TO(1), .stored = true,
+	 LEFT({EMBRYO, 1})},
+	{"SYN, no failover: no room, its data would be disowned", SYN, .flags = RESET | NO_ROOM,
+	 SLOT(2, 1), DROP(TABLE_FULL), .unstored = true},
+	{"SYN, no failover: over quota", SYN, .flags = RESET | OVER, SLOT(1, 1), DROP(TABLE_FULL),
+	 .unstored = true},
+	{"SYN, no failover: the first one wins", SYN, .flags = RESET, SLOT(2, 1), HELD({EMBRYO, 3, 4}),
+	 DROP(TABLE_FULL), .unstored = true, LEFT({EMBRYO, 3, 4})},
+	{"SYN, no failover: for five ticks", SYN, .flags = RESET, SLOT(2, 1), HELD({EMBRYO, 3, 5}),
+	 TO(2), .stored = true, LEFT({EMBRYO, 2})},
+	{"SYN, no failover: repeated", SYN_AGAIN, .flags = RESET, SLOT(2, 1), HELD({EMBRYO, 3, 4}),
+	 TO(3), LEFT({EMBRYO, 3, 4})},
+	{"SYN, no failover: of a live connection", SYN, .flags = RESET, SLOT(2, 1), HELD({LIVE, 3, 50}),
+	 TO(3), LEFT({LIVE, 3})},
+	{"SYN, no failover: its port is reused, no room", SYN, .flags = RESET | NO_ROOM, SLOT(2, 1),
+	 HELD({CLOSING, 3, 2}), TO(3), .unstored = true, LEFT({LIVE, 3})},
+	{"UDP, no failover: a new flow", UDP, .flags = RESET, SLOT(2, 1), TO(2), .stored = true,
+	 LEFT({LIVE, 2})},
+	{"UDP, no failover: re-selected", UDP, .flags = RESET, .down = DOWN(3), SLOT(2, 1),
+	 HELD({LIVE, 3, 7}), TO(2), LEFT({LIVE, 2})},
+	{"UDP, no failover: no room", UDP, .flags = RESET | NO_ROOM, SLOT(2, 1), TO(2),
+	 .unstored = true},
 };
 /* clang-format on */
 
@@ -296,9 +359,51 @@ static void test_rows(void **state)
 	}
 }
 
+static const struct {
+	const char *source;
+	bool is_reset, told;
+} told_rows[] = {
+	{"198.51.100.7", false, true},
+	{"198.51.100.7", true, false},
+	{"1.0.0.0", false, true},
+	{"223.255.255.255", false, true},
+	{"126.255.255.255", false, true},
+	{"128.0.0.1", false, true},
+	{"0.0.0.0", false, false},
+	{"0.255.255.255", false, false},
+	{"127.0.0.1", false, false},
+	{"224.0.0.1", false, false},
+	{"239.255.255.255", false, false},
+	{"240.0.0.1", false, false},
+	{"255.255.255.255", false, false},
+	{"2001:db8:1::7", false, true},
+	{"2001:db8:1::7", true, false},
+	{"fe80::7", false, true},
+	{"fdff::7", false, true},
+	{"::", false, false},
+	{"::1", false, false},
+	{"::192.0.2.1", false, false},
+	{"ff02::1", false, false},
+	{"ff0e::1", false, false},
+};
+
+static void test_told(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < sizeof(told_rows) / sizeof(told_rows[0]); i++) {
+		struct ek_ip ip = {.words[2] = htonl(0xffff)};
+
+		if (inet_pton(AF_INET, told_rows[i].source, &ip.words[3]) != 1)
+			assert_int_equal(inet_pton(AF_INET6, told_rows[i].source, &ip), 1);
+		if (!!ek_select_is_told(&ip, told_rows[i].is_reset) != told_rows[i].told)
+			fail_msg("%s, RST %d", told_rows[i].source, told_rows[i].is_reset);
+	}
+}
+
 int main(void)
 {
-	const struct CMUnitTest tests[] = {cmocka_unit_test(test_rows)};
+	const struct CMUnitTest tests[] = {cmocka_unit_test(test_rows),
+					   cmocka_unit_test(test_told)};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -38,6 +38,7 @@ struct sim_profile {
 	uint16_t timeout[EK_FLOW_STATES];
 	uint32_t start; /* the first tick */
 	bool pair;
+	bool disowns; /* full tracking without failover */
 };
 
 struct sim_node {
@@ -346,6 +347,8 @@ static void sim_start(const struct sim_profile *profile)
 	sim.service = (struct ek_service){.key = EK_SERVICE_KEY(0, 6, EK_SERVICE_LIVE)};
 	if (profile->tracking == EK_TRACKING_FULL)
 		sim.service.flags = EK_SERVICE_F_TRACK_FULL;
+	if (profile->disowns)
+		sim.service.flags |= EK_SERVICE_F_RESET;
 	memcpy(sim.service.timeout, profile->timeout, sizeof(sim.service.timeout));
 	sim.interloper = NULL;
 	memset(sim.up, true, sizeof(sim.up));
