@@ -63,7 +63,9 @@ static __always_inline enum ek_packet_kind packet_kind(const struct packet *p)
 {
 	if (p->protocol != IPPROTO_TCP)
 		return EK_PACKET_DATAGRAM;
-	if (p->tcp_flags & (TCP_FIN | TCP_RST))
+	if (p->tcp_flags & TCP_RST)
+		return p->tcp_flags & TCP_ACK ? EK_PACKET_END : EK_PACKET_REFUSAL;
+	if (p->tcp_flags & TCP_FIN)
 		return EK_PACKET_END;
 	return (p->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN ? EK_PACKET_SYN : EK_PACKET_DATA;
 }

@@ -98,12 +98,16 @@ static enum ek_explain_rule rule_of_syn(const struct ek_choice *c, const struct 
 	return m->embryo ? EK_RULE_FIRST_SYN : EK_RULE_NEW_AT_HOME;
 }
 
-static enum ek_explain_rule rule_of_segment(const struct ek_choice *c, const struct ek_matches *m)
+static enum ek_explain_rule rule_of_segment(const struct ek_choice *c, const struct ek_matches *m,
+					    enum ek_packet_kind kind)
 {
 	if (c->origin_hit)
 		return EK_RULE_OLDER;
 	if (c->entry_way == EK_WAY_NONE)
-		return EK_RULE_OLDER_DOWN;
+		return kind == EK_PACKET_REFUSAL && m->embryo &&
+				       c->backend == ek_flow_backend(m->embryo)
+			       ? EK_RULE_REFUSES
+			       : EK_RULE_OLDER_DOWN;
 	if (c->backend != c->entry_backend)
 		return EK_RULE_ENTRY_DOWN;
 	return m->embryo && c->entry_way == m->embryo_way ? EK_RULE_COMPLETES : EK_RULE_ENTRY;
@@ -123,7 +127,7 @@ static enum ek_explain_rule rule_of(const struct ek_choice *c, const struct ek_m
 	case EK_PACKET_SYN:
 		return rule_of_syn(c, m);
 	default:
-		return rule_of_segment(c, m);
+		return rule_of_segment(c, m, kind);
 	}
 }
 

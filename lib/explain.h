@@ -61,6 +61,7 @@ enum ek_explain_rule {
 	EK_RULE_ENTRY_MOVED, /* the entry's is down: the current one, for good (no handshake) */
 	EK_RULE_FIRST_SYN,   /* a SYN of late was first, and its choice stands */
 	EK_RULE_COMPLETES,   /* a handshake that the table holds: the entry's */
+	EK_RULE_REFUSES,     /* an RST for who answered the SYN with something else: the embryo's */
 	EK_RULE_OLDER,	     /* not in the table, so older than the change: the origin */
 	EK_RULE_OLDER_DOWN,  /* the same, and the origin is down: the current one */
 	EK_RULE_NEW,	     /* a new connection, which gets an entry: the current one */

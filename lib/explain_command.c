@@ -27,7 +27,7 @@ static const struct kind {
 } kinds[] = {
 	{"syn", EK_PACKET_SYN, true},
 	{"ack", EK_PACKET_DATA, true},
-	{"rst", EK_PACKET_END, false},
+	{"rst", EK_PACKET_REFUSAL, false},
 };
 static const struct kind datagram = {"datagram", EK_PACKET_DATAGRAM, true};
 
@@ -270,6 +270,10 @@ static json_t *why(const struct subject *subject, const struct ek_explanation *e
 				    EK_FLOW_EMBRYO_GRACE, chosen);
 	case EK_RULE_COMPLETES:
 		return json_sprintf("it completes the handshake of the entry for %s", chosen);
+	case EK_RULE_REFUSES:
+		return json_sprintf("%s answered the SYN with something else, and has to hear that "
+				    "it is refused",
+				    chosen);
 	case EK_RULE_OLDER:
 		if (ek_slot_origin(e->slot) == ek_slot_current(e->slot))
 			return json_sprintf("no entry knows it: it stays with %s", chosen);

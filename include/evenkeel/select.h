@@ -38,6 +38,9 @@
  * told so with an RST. A SYN that cannot be stored there is dropped by name: its later packets
  * would be refused.
  *
+ * Who answers a SYN may still hold an older connection of that port and answer with its
+ * acknowledgement; the client then sends an RST without ACK, which must reach the same backend.
+ *
  * An entry whose backend is down keeps its name: its packets go to `current` meanwhile, and come
  * home if the backend returns. Flows without a handshake (UDP) are re-selected for good.
  */
@@ -48,9 +51,11 @@
 #include <evenkeel/ring.h>
 
 enum ek_packet_kind {
-	EK_PACKET_SYN,	    /* SYN without ACK, FIN, RST */
-	EK_PACKET_DATA,	    /* any other TCP segment that does not end anything */
-	EK_PACKET_END,	    /* FIN or RST */
+	EK_PACKET_SYN,	   /* SYN without ACK, FIN, RST */
+	EK_PACKET_DATA,	   /* any other TCP segment that does not end anything */
+	EK_PACKET_END,	   /* FIN, or RST with ACK */
+	EK_PACKET_REFUSAL, /* RST without ACK: an answer to a segment that the client did not expect
+			    */
 	EK_PACKET_DATAGRAM, /* no handshake: UDP */
 };
 
@@ -296,6 +301,26 @@ static __always_inline int ek_select_disowns(const struct ek_selection *s)
 	return s->service->flags & EK_SERVICE_F_RESET;
 }
 
+/*
+ * The embryo's backend answered the SYN with an acknowledgement of something else: it still holds
+ * an older connection of this port (which it lost while it was taken for down, say), and the client
+ * in SYN-SENT resets that (RFC 9293 section 3.10.7.3). Only there does it do any good: elsewhere,
+ * each SYN sent again would be answered in the same way. A live connection in use is not in
+ * SYN-SENT.
+ */
+static __always_inline int ek_select_refuses(const struct ek_selection *s,
+					     const struct ek_surroundings *e,
+					     const struct ek_matches *m)
+{
+	if (s->kind != EK_PACKET_REFUSAL || !m->embryo ||
+	    !ek_select_alive(e, ek_flow_backend(m->embryo)))
+		return 0;
+	if (ek_flow_state(m->live) == EK_FLOW_ESTABLISHED &&
+	    ek_select_alive(e, ek_flow_backend(m->live)))
+		return 0;
+	return ek_select_is_twin(s, e->key(e->context, m->embryo_way));
+}
+
 static __always_inline void ek_select_segment(struct ek_choice *c, const struct ek_selection *s,
 					      const struct ek_surroundings *e, struct ek_matches *m)
 {
@@ -305,6 +330,9 @@ static __always_inline void ek_select_segment(struct ek_choice *c, const struct 
 		ek_select_retire(s, m);
 		m->live = m->embryo;
 		m->live_way = m->embryo_way;
+	} else if (ek_select_refuses(s, e, m)) {
+		c->backend = ek_flow_backend(m->embryo);
+		return;
 	}
 	flags = m->live ? e->flags(e->context, ek_flow_backend(m->live)) : -1;
 	if (flags < 0 && ek_select_disowns(s)) {
@@ -320,7 +348,7 @@ static __always_inline void ek_select_segment(struct ek_choice *c, const struct 
 	}
 	if (!ek_select_is_last_ack(s, m->live))
 		ek_select_write(c, ek_flow_backend(m->live),
-				s->kind == EK_PACKET_END ? EK_FLOW_CLOSING : EK_FLOW_ESTABLISHED,
+				s->kind == EK_PACKET_DATA ? EK_FLOW_ESTABLISHED : EK_FLOW_CLOSING,
 				m->live, m->live_way);
 	if (flags & EK_NEXTHOP_ALIVE)
 		c->backend = ek_flow_backend(m->live);

@@ -131,8 +131,9 @@ static void set_sequence(struct round *r, uint32_t sequence)
 static void choose_packet(struct round *r)
 {
 	static const uint8_t flags[KINDS] = {SYN, ACK, FIN | ACK, RST, 0};
-	static const enum ek_packet_kind kinds[KINDS] = {
-		EK_PACKET_SYN, EK_PACKET_DATA, EK_PACKET_END, EK_PACKET_END, EK_PACKET_DATAGRAM};
+	static const enum ek_packet_kind kinds[KINDS] = {EK_PACKET_SYN, EK_PACKET_DATA,
+							 EK_PACKET_END, EK_PACKET_REFUSAL,
+							 EK_PACKET_DATAGRAM};
 	const struct known *k = &known[r->number];
 	const bool six = strchr(k->vip, ':');
 	struct packet_spec p = {.family = six ? 6 : 4,

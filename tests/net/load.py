@@ -23,8 +23,9 @@ HOPELESS = 100  # failures after which a counted load gives up
 IP_BIND_ADDRESS_NO_PORT = 24
 
 
-class Request(collections.namedtuple("Request", "start end answer error kind")):
-    """One request: `answer` is the backend's name, or None and `error` says why."""
+class Request(collections.namedtuple("Request", "start end answer error kind flow")):
+    """One request: `answer` is the backend's name, or None and `error` says why; `flow` is the
+    connection's (source, port, target)."""
 
 
 class Load:
@@ -52,7 +53,7 @@ class Load:
             self.process.send(signal.SIGTERM)
         output, _ = self.process.popen.communicate(timeout=120)
         if keep:
-            self.requests = [Request(*row) for row in json.loads(output)]
+            self.requests = [Request(*row, tuple(flow)) for *row, flow in json.loads(output)]
         return self
 
     @property
@@ -84,7 +85,7 @@ class Program:
         self.sources = {socket.AF_INET: itertools.cycle(v4 or [""]),
                         socket.AF_INET6: itertools.cycle(v6 or [""])}
 
-    async def connect(self):
+    async def connect(self, flow):
         target = next(self.targets)
         family = socket.AF_INET6 if ":" in target else socket.AF_INET
         sock = socket.socket(family, socket.SOCK_STREAM)
@@ -93,7 +94,10 @@ class Program:
             if source := next(self.sources[family]):
                 sock.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
                 sock.bind((source, 0))
-            await asyncio.get_running_loop().sock_connect(sock, (target, 80))
+            try:
+                await asyncio.get_running_loop().sock_connect(sock, (target, 80))
+            finally:
+                flow[:] = *sock.getsockname()[:2], target
             return sock, target
         except BaseException:
             sock.close()
@@ -113,8 +117,8 @@ class Program:
             raise ConnectionError(data.split(b"\r\n")[0].decode(errors="replace"))
         return data[end + 4:].decode().strip()
 
-    async def request(self, kind, work):
-        """One request, timed and written down, whatever becomes of it."""
+    async def request(self, kind, work, flow):
+        """One request, timed and written down, whatever becomes of it. The work fills in `flow`."""
         start, answer, error = time.monotonic(), None, None
         try:
             async with asyncio.timeout(TIMEOUT):
@@ -123,7 +127,7 @@ class Program:
             error = "no answer"
         except OSError as e:
             error = os.strerror(e.errno) if e.errno else str(e)
-        self.rows.append((start, time.monotonic(), answer, error, kind))
+        self.rows.append((start, time.monotonic(), answer, error, kind, list(flow)))
         self.failed += error is not None
         if self.options.count and self.failed > HOPELESS:
             self.over = True
@@ -131,25 +135,27 @@ class Program:
 
     async def single(self):
         """Requests on a connection of their own."""
-        async def work():
-            sock, target = await self.connect()
+        async def work(flow):
+            sock, target = await self.connect(flow)
             with sock:
                 return await self.ask(sock, target, last=True)
         for _ in self.left:
             if self.over:
                 break
-            await self.request("single", work())
+            flow = []
+            await self.request("single", work(flow), flow)
             if self.options.pause:
                 await asyncio.sleep(self.options.pause)
 
     async def session(self):
         """One connection that asks every 20 ms; it must be one backend that answers."""
         sock = target = first = None
+        flow = []
 
         async def work():
             nonlocal sock, target, first
             if not sock:
-                sock, target = await self.connect()
+                sock, target = await self.connect(flow)
                 first = None
             answer = await self.ask(sock, target, last=False)
             first = first or answer
@@ -158,7 +164,7 @@ class Program:
             return answer
 
         while not self.over:
-            if not await self.request("session", work()) and sock:
+            if not await self.request("session", work(), flow) and sock:
                 sock.close()
                 sock = None
             await asyncio.sleep(0.02)

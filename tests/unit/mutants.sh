@@ -63,7 +63,7 @@ mutant lost-to-another-cpu evenkeel/select.h 's/return !is_new;/return 1;/'
 # What becomes of an entry.
 mutant isn-window evenkeel/select.h 's/return ek_select_is_twin\(s, key\) && s->sequence.*;/return key != 0;/'
 mutant keep-entry evenkeel/select.h '/^static.* ek_select_segment/,/^}/s/ek_select_write\(c, ek_flow_backend\(m->live\)/ek_select_write(c, flags \& EK_NEXTHOP_ALIVE ? ek_flow_backend(m->live) : ek_slot_current(s->slot)/'
-mutant revive evenkeel/select.h 's/s->kind == EK_PACKET_END \?/s->kind == EK_PACKET_END || ek_flow_state(m->live) == EK_FLOW_CLOSING ?/'
+mutant revive evenkeel/select.h 's/s->kind == EK_PACKET_DATA \?/s->kind == EK_PACKET_DATA \&\& ek_flow_state(m->live) != EK_FLOW_CLOSING ?/'
 mutant last-ack evenkeel/select.h 's/if \(!ek_select_is_last_ack.*\)$/if (1)/'
 mutant retire evenkeel/select.h '/^static.* ek_select_segment/,/^}/s/ek_select_retire\(s, m\);//'
 mutant retire-touched evenkeel/select.h 's/ek_flow_replace\(at, touched, 0\);/;/'

@@ -53,6 +53,7 @@ struct row {
 #define SYN_AGAIN  .kind = EK_PACKET_SYN, .sequence = ISN
 #define DATA	   .kind = EK_PACKET_DATA
 #define END	   .kind = EK_PACKET_END
+#define REFUSAL	   .kind = EK_PACKET_REFUSAL
 #define UDP	   .kind = EK_PACKET_DATAGRAM
 #define SLOT(c, o) .current = c, .origin = o
 #define HELD(...)  .before = {__VA_ARGS__}
@@ -171,6 +172,22 @@ static const struct row rows[] = {
 	 HELD({EMBRYO, 3, 1}), TO(3), LEFT({CLOSING, 3})},
 	{"end: forged, beyond the window", END, .sequence = BEYOND, SLOT(2, 1), HELD({EMBRYO, 3, 1}),
 	 TO(1), .origin_hit = true, LEFT({EMBRYO, 3, 1})},
+	{"refusal: heard by who answered the SYN", REFUSAL, .sequence = BEYOND, SLOT(2, 1),
+	 HELD({EMBRYO, 3, 1}), TO(3), LEFT({EMBRYO, 3, 1})},
+	{"refusal: also beside the entry of a connection that ended", REFUSAL, .sequence = BEYOND,
+	 SLOT(2, 1), HELD({CLOSING, 4, 9}, {EMBRYO, 3, 1}), TO(3),
+	 LEFT({CLOSING, 4, 9}, {EMBRYO, 3, 1})},
+	{"refusal: also beside an entry whose backend is down", REFUSAL, .sequence = BEYOND,
+	 .down = DOWN(4), SLOT(2, 1), HELD({LIVE, 4, 9}, {EMBRYO, 3, 1}), TO(3),
+	 LEFT({LIVE, 4, 9}, {EMBRYO, 3, 1})},
+	{"refusal: a connection in use keeps its own", REFUSAL, .sequence = BEYOND, SLOT(2, 1),
+	 HELD({LIVE, 4, 9}, {EMBRYO, 3, 1}), TO(4), LEFT({CLOSING, 4}, {EMBRYO, 3, 1})},
+	{"refusal: who answered the SYN is down", REFUSAL, .sequence = BEYOND, .down = DOWN(3),
+	 SLOT(2, 1), HELD({EMBRYO, 3, 1}), TO(1), .origin_hit = true, LEFT({EMBRYO, 3, 1})},
+	{"refusal: within the window ends the handshake", REFUSAL, .sequence = IN, SLOT(2, 1),
+	 HELD({EMBRYO, 3, 1}), TO(3), LEFT({CLOSING, 3})},
+	{"refusal: older than the change", REFUSAL, SLOT(2, 1), TO(1), .origin_hit = true},
+	{"refusal: closing", REFUSAL, SLOT(2, 1), HELD({LIVE, 3, 7}), TO(3), LEFT({CLOSING, 3})},
 	{"data: completes, its port was reused", DATA, .sequence = IN, SLOT(2, 1),
 	 HELD({CLOSING, 4, 9}, {EMBRYO, 3, 1}), TO(3), LEFT({0}, {LIVE, 3})},
 	{"data: completes, wherever the old entry lies", DATA, .sequence = IN, SLOT(2, 1),
