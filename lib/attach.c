@@ -332,6 +332,13 @@ static int attach_dispatcher(struct ek_attachment *a, enum ek_xdp_mode mode, ek_
 
 /* --- the interface --------------------------------------------------------------------------- */
 
+/* What runs there in our mode; 0: nothing. */
+static int query_id(const struct ek_attachment *a, uint32_t *id)
+{
+	return bpf_xdp_query_id(a->ifindex, a->native ? XDP_FLAGS_DRV_MODE : XDP_FLAGS_SKB_MODE,
+				id);
+}
+
 int ek_attach(struct ek_attachment *a, enum ek_xdp_mode mode, ek_attach_make make, void *arg,
 	      struct ek_error *error)
 {
@@ -339,9 +346,65 @@ int ek_attach(struct ek_attachment *a, enum ek_xdp_mode mode, ek_attach_make mak
 
 	if (!done)
 		done = attach_dispatcher(a, mode, make, arg);
-	if (done)
-		return done < 0 ? done : 0;
-	return attach_link(a, mode, make, arg, error);
+	if (!done)
+		done = attach_link(a, mode, make, arg, error);
+	if (done < 0)
+		return done;
+	query_id(a, &a->seen);
+	return 0;
+}
+
+/* Whoever adds a program of his own puts a new dispatcher in the place of the old one. */
+static bool in_dispatcher(const struct ek_attachment *a)
+{
+	struct xdp_multiprog *mp = dispatcher_on(a->ifindex);
+	struct xdp_program *p = NULL;
+	bool found = false;
+
+	if (!mp)
+		return false;
+	while (!found && (p = xdp_multiprog__next_prog(p, mp)))
+		found = xdp_program__id(p) == xdp_program__id(a->program);
+	xdp_multiprog__close(mp);
+	return found;
+}
+
+bool ek_attached(struct ek_attachment *a)
+{
+	uint32_t id;
+
+	if (query_id(a, &id) || id == a->seen)
+		return true;
+	if (!id || !a->dispatcher || !in_dispatcher(a))
+		return false;
+	a->seen = id;
+	return true;
+}
+
+int ek_attach_again(struct ek_attachment *a, struct ek_error *error)
+{
+	int link, err;
+
+	if (a->dispatcher)
+		return -EOPNOTSUPP;
+	link = bpf_obj_get(a->pin);
+	if (link >= 0) {
+		bpf_link_detach(link);
+		close(link);
+		unlink(a->pin);
+	}
+	err = create_link(a, a->native);
+	if (err)
+		return explain_attach(a, err, error);
+	query_id(a, &a->seen);
+	return 0;
+}
+
+bool ek_attach_is_free(int ifindex)
+{
+	__u32 id;
+
+	return !bpf_xdp_query_id(ifindex, 0, &id) && !id;
 }
 
 int ek_detach(struct ek_attachment *a)

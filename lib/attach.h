@@ -26,6 +26,7 @@ struct ek_attachment {
 	bool native;
 	bool dispatcher;
 	bool replaced;	/* an older program of ours was there */
+	uint32_t seen;	/* id of what the kernel ran there then: ours, or a dispatcher */
 	char note[160]; /* why not as asked (no dispatcher, no native mode), or "" */
 	struct balancer *skeleton;
 	struct xdp_program *program; /* dispatcher only */
@@ -38,6 +39,15 @@ struct ek_attachment {
 typedef struct balancer *(*ek_attach_make)(void *arg);
 int ek_attach(struct ek_attachment *a, enum ek_xdp_mode mode, ek_attach_make make, void *arg,
 	      struct ek_error *error);
+/*
+ * Is it still there? Others can take it off, which the kernel does not report when it is a link.
+ * True, too, when the kernel cannot say.
+ */
+bool ek_attached(struct ek_attachment *a);
+/* Puts it back, as it is loaded. -EOPNOTSUPP with a dispatcher: that takes a new ek_attach(). */
+int ek_attach_again(struct ek_attachment *a, struct ek_error *error);
+/* Is there no XDP program on the interface, whosoever? */
+bool ek_attach_is_free(int ifindex);
 /* Takes the program off the interface. */
 int ek_detach(struct ek_attachment *a);
 /* Forgets the handle; the program stays. */

@@ -98,10 +98,11 @@ struct ek_channel_link_status {
 	uint64_t backlog;	 /* unsent bytes */
 };
 
-/* Connections closed as soon as they came. */
+/* Connections to us that came to nothing. */
 struct ek_channel_counters {
-	uint64_t strangers; /* from what is no peer's address */
-	uint64_t crowded;   /* from a peer's, with too many unfinished ones before it */
+	uint64_t strangers; /* closed at once: from what is no peer's address */
+	uint64_t crowded;   /* … from a peer's, with too many unfinished ones before it */
+	uint64_t failed;    /* from a peer's, and ended before it was up */
 };
 
 /*

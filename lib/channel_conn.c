@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * See channel_conn.h. What one connection may take of a turn of the loop is bounded, both in bytes
- * read and in frames answered. The rest waits for a timer of no delay, not for an active event:
- * libevent would run that in the same turn, before it looks at other sockets and timers.
+ * See channel_conn.h. What one connection may take of a turn of the loop is bounded: in bytes read,
+ * in frames answered, and in the time that answering took. The rest waits for a timer of no delay,
+ * not for an active event: libevent would run that in the same turn, before it looks at other
+ * sockets and timers.
  */
 #include <errno.h>
 #include <event2/buffer.h>
@@ -20,6 +21,7 @@
 #define TURN_READS    16 /* of EK_CHANNEL_RECORD_MAX bytes */
 #define TURN_FRAMES   256
 #define TURN_BYTES    (2u << 20)
+#define TURN_MS	      5
 #define UNSENT_KERNEL (256 << 10) /* what waits is to wait here, where it is counted */
 
 static uint64_t now_ms(void)
@@ -177,12 +179,14 @@ static const char *take_frame(struct ek_channel_conn *conn, size_t *taken, bool 
  */
 static void take_frames(struct ek_channel_conn *conn)
 {
+	uint64_t end_ms = now_ms() + TURN_MS;
 	size_t bytes = 0, taken;
 	const char *why = NULL;
 	bool more = true;
 
 	conn->busy = true;
-	for (int n = 0; more && !why && !conn->doomed && n < TURN_FRAMES && bytes < TURN_BYTES;
+	for (int n = 0; more && !why && !conn->doomed && n < TURN_FRAMES && bytes < TURN_BYTES &&
+			now_ms() <= end_ms;
 	     n++) {
 		taken = 0;
 		why = take_frame(conn, &taken, &more);

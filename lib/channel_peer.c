@@ -268,6 +268,8 @@ static void on_ended(struct ek_channel_conn *conn, const char *why)
 		peer->activating = NULL;
 	if (was_active)
 		peer->active = NULL;
+	if (!conn->client && conn->phase != EK_CHANNEL_PHASE_UP)
+		peer->channel->counters.failed++;
 	/* One that came beside a link that is up says nothing about the link. */
 	if (!is_up(link->conn))
 		note_failure(link, conn->refused, why);

@@ -334,6 +334,8 @@ static void every_second(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	sample_rates(c);
+	if (ek_ports_verify(c->ports))
+		network_changed(c);
 	for (size_t i = 0; i < c->world.n_services; i++)
 		if (!c->world.services[i].warm)
 			ek_controller_apply_soon(c);
@@ -649,14 +651,30 @@ int ek_controller_load_services(struct ek_controller *c, const char *services,
 	return load_and_swap(c, services, error);
 }
 
+/* One more than there are rows for would make every later plan fail. */
+static bool has_row_for(const struct ek_controller *c, const struct ek_service_runtime *s,
+			const struct ek_ip *address)
+{
+	for (size_t i = 0; i < s->n_members; i++)
+		if (ek_ip_equal(&s->members[i].backend->address, address))
+			return true;
+	for (uint32_t i = 1; i < c->state.limit; i++)
+		if (!c->state.backends[i].used)
+			return true;
+	return false;
+}
+
 uint16_t ek_controller_adopt(struct ek_controller *c, uint16_t service, const struct ek_ip *address)
 {
 	struct ek_error error = {0};
 
 	for (size_t i = 0; i < c->world.n_services; i++) {
 		struct ek_service_runtime *s = &c->world.services[i];
-		struct ek_member *m = s->id == service ? ek_world_adopt(s, address, c) : NULL;
+		struct ek_member *m;
 
+		if (s->id != service || !has_row_for(c, s, address))
+			continue;
+		m = ek_world_adopt(s, address, c);
 		if (!m)
 			continue;
 		if (!m->backend->index && ek_controller_apply(c, &error))

@@ -132,21 +132,35 @@ static enum ek_stored store_new(struct ek_datapath *dp, const struct ek_flow_ima
 	return EK_STORED_NO_ROOM;
 }
 
+/*
+ * Two nodes know different things of a flow: the younger is right or, of equals, the owner's. What
+ * the owner says of the state a follower takes, whose copies look younger than they are.
+ */
+static bool is_contradicted(const struct ek_sweep_service *s, uint64_t own, uint64_t image,
+			    uint32_t own_age, uint32_t age)
+{
+	if (s->role == EK_SWEEP_FOLLOW)
+		return ek_flow_backend(own) != ek_flow_backend(image) && own_age < age;
+	return own_age <= age;
+}
+
 enum ek_stored ek_datapath_store(struct ek_datapath *dp, const struct ek_flow_image *image,
 				 uint32_t now)
 {
 	uint32_t age = image->entry & EK_TICK_MASK, own;
 	uint64_t entry = with_low_bits(image->entry, now - age), *at, old;
+	const struct ek_sweep_service *s;
 	uint16_t id;
 
-	if (!service_of(dp, entry, &id))
+	s = service_of(dp, entry, &id);
+	if (!s)
 		return EK_STORED_KEPT;
 	at = find_live(dp, image->bucket, entry);
 	if (!at)
 		return store_new(dp, image, entry, id, now);
 	old = ek_flow_read((__u64 *)at);
 	own = ek_flow_age(old, now);
-	if (own < age && ek_flow_backend(old) != ek_flow_backend(entry))
+	if (is_contradicted(s, old, entry, own, age))
 		return EK_STORED_KEPT;
 	if (own < age)
 		entry = with_low_bits(entry, now - own);
@@ -157,8 +171,22 @@ enum ek_stored ek_datapath_store(struct ek_datapath *dp, const struct ek_flow_im
 	return EK_STORED_CHANGED;
 }
 
-bool ek_datapath_drop(struct ek_datapath *dp, uint32_t bucket, uint64_t entry, uint32_t now,
-		      struct ek_flow_image *out)
+int ek_datapath_overlooked(struct ek_datapath *dp, uint32_t bucket, uint64_t entry)
+{
+	uint64_t *at = find_live(dp, bucket, entry), own = at ? ek_flow_read((__u64 *)at) : 0;
+	uint32_t slot, word;
+	uint16_t id;
+
+	if (!own || !service_of(dp, own, &id))
+		return -1;
+	slot = ek_sweep_slot(&dp->sweep, id, (const __u64 *)at, own);
+	word = dp->rings[id].ring->slot[slot];
+	return word & EK_SLOT_LOOKUP || ek_slot_current(word) == ek_flow_backend(own) ? -1
+										      : (int)slot;
+}
+
+bool ek_datapath_drop(struct ek_datapath *dp, uint32_t bucket, uint64_t entry, uint32_t idle,
+		      uint32_t now, struct ek_flow_image *out)
 {
 	uint64_t *at = find_live(dp, bucket, entry), own;
 	struct ek_sweep_service *s;
@@ -168,9 +196,13 @@ bool ek_datapath_drop(struct ek_datapath *dp, uint32_t bucket, uint64_t entry, u
 		return true;
 	own = ek_flow_read((__u64 *)at);
 	s = service_of(dp, own, &id);
-	if ((!s || ek_flow_age(own, now) > s->entry->timeout[ek_flow_state(own)]) &&
-	    ek_flow_replace((__u64 *)at, own, 0))
+	if (s && s->entry->timeout[ek_flow_state(own)] < idle)
+		idle = s->entry->timeout[ek_flow_state(own)];
+	if ((!s || ek_flow_age(own, now) > idle) && ek_flow_replace((__u64 *)at, own, 0))
 		return true;
+	if (s)
+		ek_sweep_hold(&dp->sweep, id,
+			      ek_sweep_slot(&dp->sweep, id, (const __u64 *)at, own));
 	return !ek_datapath_image(dp, bucket, (at - (uint64_t *)dp->flows) % EK_FLOW_WAYS, now,
 				  out);
 }
@@ -203,6 +235,8 @@ bool ek_datapath_slot_forget(struct ek_datapath *dp, uint16_t id, uint32_t slot,
 	word = ring->slot[slot];
 	if (!ek_slot_remembers(word, dp->sweep.services[id].tracking))
 		return true;
+	if (ek_sweep_holds(&dp->sweep, id, slot))
+		return false;
 	if (ek_slot_current(word) != ek_slot_origin(word) &&
 	    ek_tick_age(__atomic_load_n(&ring->hit[slot], __ATOMIC_RELAXED), now) <= idle)
 		return false;
@@ -245,9 +279,14 @@ void ek_datapath_role(struct ek_datapath *dp, uint16_t id, enum ek_sweep_role ro
 		ek_datapath_publish(dp, id);
 }
 
-void ek_datapath_mirrored(struct ek_datapath *dp, uint16_t id, bool mirrored)
+void ek_datapath_mirrored(struct ek_datapath *dp, uint16_t id, bool peers, bool stateful)
 {
-	if (!dp->rings[id].ring || dp->sweep.services[id].mirrored == mirrored)
+	bool mirrored = peers && stateful;
+
+	if (!dp->rings[id].ring)
+		return;
+	dp->sweep.services[id].asks = peers;
+	if (dp->sweep.services[id].mirrored == mirrored)
 		return;
 	dp->sweep.services[id].mirrored = mirrored;
 	ek_datapath_publish(dp, id);

@@ -47,15 +47,22 @@ enum ek_stored ek_datapath_store(struct ek_datapath *dp, const struct ek_flow_im
 				 uint32_t now);
 
 /*
- * The owner let go of an entry. True when it is gone here too. False when this node has used it
- * within its timeout: `out` is then what the owner should know.
+ * The slot of the flow's entry, if that names another backend than the slot's, which does not look
+ * entries up; else -1.
  */
-bool ek_datapath_drop(struct ek_datapath *dp, uint32_t bucket, uint64_t entry, uint32_t now,
-		      struct ek_flow_image *out);
+int ek_datapath_overlooked(struct ek_datapath *dp, uint32_t bucket, uint64_t entry);
 
 /*
- * A slot as the owner has it, with this node's rows; not seen in use here. With `forget` only if
- * this node has not used its memory within the timeout: returns false otherwise.
+ * The owner let go of an entry. True when it is gone here too. False when this node has used it
+ * within its timeout and the last `idle` ticks: `out` is then what the owner should know.
+ */
+bool ek_datapath_drop(struct ek_datapath *dp, uint32_t bucket, uint64_t entry, uint32_t idle,
+		      uint32_t now, struct ek_flow_image *out);
+
+/*
+ * A slot as the owner has it, with this node's rows; not seen in use here. It forgets only if this
+ * node has not used its memory within the timeout, nor an entry that the owner let go of: returns
+ * false otherwise.
  */
 void ek_datapath_slot_store(struct ek_datapath *dp, uint16_t id, uint32_t slot, uint32_t word,
 			    uint32_t now);
@@ -65,9 +72,10 @@ bool ek_datapath_slot_forget(struct ek_datapath *dp, uint16_t id, uint32_t slot,
 int ek_datapath_ring_preview(struct ek_datapath *dp, const struct ek_op *op,
 			     uint32_t words[EK_RING_SIZE]);
 
-/* Who this node is to the service; and whether the peers are told of its entries. */
+/* Who this node is to the service; whether peers are asked before a slot forgets, and are told of
+ * entries. */
 void ek_datapath_role(struct ek_datapath *dp, uint16_t id, enum ek_sweep_role role);
-void ek_datapath_mirrored(struct ek_datapath *dp, uint16_t id, bool mirrored);
+void ek_datapath_mirrored(struct ek_datapath *dp, uint16_t id, bool peers, bool stateful);
 void ek_datapath_hooks(struct ek_datapath *dp, const struct ek_sweep_hooks *hooks);
 /* Only a whole pass that begins from now on may let the slot forget. */
 void ek_datapath_touch(struct ek_datapath *dp, uint16_t id, uint32_t slot);

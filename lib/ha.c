@@ -13,6 +13,9 @@
 static const struct timeval pump_interval = {.tv_usec = 4000};
 static const struct timeval greet_interval = {.tv_sec = 1};
 
+/* For backends that the primary reaches and this node does not. */
+#define PATIENCE_MS 30000u
+
 uint64_t ek_ha_now_us(void)
 {
 	struct timespec now;
@@ -28,12 +31,23 @@ const char *ek_ha_state_dir(const struct ek_ha *ha)
 
 /* --- health ---------------------------------------------------------------------------------- */
 
-/* The first interface of which the program is not attached, or NULL. */
+static bool has_instance(const struct ek_ha *ha, const char *interface)
+{
+	for (size_t i = 0; i < ha->config->n_instances; i++)
+		if (!strcmp(ha->config->instances[i].interface, interface))
+			return true;
+	return !ha->config->n_instances;
+}
+
+/* The first interface on which VIPs are served and the program is not attached, or NULL. */
 static const struct ek_port_status *detached(const struct ek_ha *ha)
 {
-	for (size_t i = 0; i < ek_ports_count(ha->c->ports); i++)
-		if (ek_ports_at(ha->c->ports, i)->number < 0)
-			return ek_ports_at(ha->c->ports, i);
+	for (size_t i = 0; i < ek_ports_count(ha->c->ports); i++) {
+		const struct ek_port_status *port = ek_ports_at(ha->c->ports, i);
+
+		if (port->number < 0 && has_instance(ha, port->name))
+			return port;
+	}
 	return NULL;
 }
 
@@ -95,12 +109,50 @@ static bool knows_backends(const struct ek_ha *ha)
 	return true;
 }
 
+/* How long a check takes that began without us, and then `rise` of them that succeed. */
+static unsigned int rise_ms(const struct ek_config_check *check)
+{
+	return (check->rise + 1) * check->interval * 11 / 10 + check->timeout;
+}
+
+/* Is there nothing to be hoped from waiting for this backend? */
+static bool is_settled(const struct ek_ha *ha, const struct ek_service_runtime *s,
+		       const struct ek_member *m, uint64_t elapsed_ms)
+{
+	uint64_t nexthop = ek_controller_nexthop(ha->c, s, m, NULL, NULL, 0);
+	bool used = !ek_datapath_swept(ha->c->datapath)->passes ||
+		    ek_controller_swept(ha->c, m)->slots > 0;
+
+	if (elapsed_ms <= s->config->check.timeout)
+		return false;
+	return (EK_NEXTHOP_FLAGS(nexthop) & EK_NEXTHOP_USABLE) == EK_NEXTHOP_USABLE ||
+	       elapsed_ms > (used ? PATIENCE_MS : rise_ms(&s->config->check));
+}
+
+/*
+ * Who was cut off knows of its backends only that it could not reach them. Before it claims again
+ * it waits for those that the primary uses, since it reaches them; the others are not waited for
+ * longer than checks take.
+ */
+static bool has_settled(const struct ek_ha *ha)
+{
+	const struct ek_world *world = &ha->c->world;
+	uint64_t elapsed = ek_ha_now_ms() - ha->cut_ms;
+
+	for (size_t i = 0; i < world->n_services && elapsed <= PATIENCE_MS; i++)
+		for (size_t j = 0; j < world->services[i].n_members; j++)
+			if (!is_settled(ha, &world->services[i], &world->services[i].members[j],
+					elapsed))
+				return false;
+	return true;
+}
+
 /* Nobody whose connections we should know first, or we know them. */
 static bool in_sync(const struct ek_ha *ha, size_t instance)
 {
 	const struct ek_ha_peer *primary = primary_peer(ha, instance);
 
-	if (!knows_backends(ha))
+	if (!knows_backends(ha) || !has_settled(ha))
 		return false;
 	if (primary)
 		return ek_mirror_synced(ha->mirror, primary - ha->peers) &&
@@ -114,7 +166,7 @@ static bool in_sync(const struct ek_ha *ha, size_t instance)
 	return true;
 }
 
-static bool peer_is_well(const struct ek_ha_peer *peer)
+bool ek_ha_peer_is_well(const struct ek_ha_peer *peer)
 {
 	return peer->connected && peer->greeted && peer->health == EK_NODE_UP && !peer->disabled &&
 	       peer->stay != EK_STAY_SECONDARY;
@@ -128,8 +180,9 @@ struct ek_ha_view ek_ha_view(const struct ek_ha *ha, size_t instance)
 		.stay = ha->stay,
 		.primary = ek_ha_is_primary(ha, instance),
 		.fail_safe = ha->config->fail_safe,
-		.flips_exhausted = ek_flips_exhausted(&ha->flips, ha->config->max_flips,
-						      ha->config->flip_window, ek_ha_now_ms()),
+		.flips_exhausted =
+			ek_flips_exhausted(&ha->instances[instance].flips, ha->config->max_flips,
+					   ha->config->flip_window, ek_ha_now_ms()),
 		.yielded = ha->yielded,
 		.has_peers = ha->n_peers > 0,
 		.synced = in_sync(ha, instance),
@@ -138,7 +191,7 @@ struct ek_ha_view ek_ha_view(const struct ek_ha *ha, size_t instance)
 
 	for (size_t p = 0; p < ha->n_peers; p++) {
 		view.peer_connected |= ha->peers[p].connected;
-		view.peer_healthy |= peer_is_well(&ha->peers[p]);
+		view.peer_healthy |= ek_ha_peer_is_well(&ha->peers[p]);
 		greeted |= ha->peers[p].connected && ha->peers[p].greeted;
 	}
 	if (hears_peer(ha, instance)) {
@@ -160,16 +213,31 @@ static bool interface_is_down(const struct ek_ha *ha, size_t instance)
 	return !link || !link->up;
 }
 
+static void note_cut(struct ek_ha *ha)
+{
+	bool cut = ha->health != EK_NODE_UP;
+
+	for (size_t i = 0; i < ha->n_instances; i++)
+		cut |= interface_is_down(ha, i);
+	if (cut || ha->cut)
+		ha->cut_ms = ek_ha_now_ms();
+	ha->cut = cut;
+}
+
 void ek_ha_evaluate(struct ek_ha *ha)
 {
 	judge_health(ha);
+	note_cut(ha);
 	for (size_t i = 0; i < ha->n_instances; i++) {
 		struct ek_ha_view view = ek_ha_view(ha, i);
 		struct ek_ha_verdict verdict = ek_ha_policy(&view);
 
 		if (interface_is_down(ha, i))
 			verdict = (struct ek_ha_verdict){EK_VRRP_NEVER, "its interface is down"};
-
+		/* It stays so, but does not come to be it before it can continue connections. */
+		if (verdict.permit == EK_VRRP_ALWAYS && !view.primary && !view.synced)
+			verdict = (struct ek_ha_verdict){EK_VRRP_IF_SILENT,
+							 "stay-primary: waits for its bulk sync"};
 		if (ha->yielded && (!view.peer_connected || !view.peer_healthy))
 			ha->yielded = false;
 		ek_ha_instance_permit(&ha->instances[i], verdict.permit, verdict.why);
@@ -192,6 +260,8 @@ static void on_recheck(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	for (size_t i = 0; i < ha->n_instances; i++)
+		ek_ha_instance_reopen(&ha->instances[i]);
 	ek_ha_evaluate(ha);
 	ek_ha_say_status(ha);
 }
@@ -291,7 +361,7 @@ static bool has_loss(const struct ek_plan *plan)
  */
 void ek_ha_gate(struct ek_ha *ha, struct ek_plan *plan)
 {
-	uint64_t number;
+	uint64_t number, silence_ms;
 	bool late;
 
 	ha->waiting = false;
@@ -300,14 +370,15 @@ void ek_ha_gate(struct ek_ha *ha, struct ek_plan *plan)
 	number = ek_mirror_announce(ha->mirror, plan);
 	if (ek_mirror_acked(ha->mirror, number))
 		return;
-	late = ek_mirror_silence_us(ha->mirror) >= ha->config->ack_timeout * 1000ull;
+	silence_ms = ek_mirror_silence_us(ha->mirror) / 1000;
+	late = silence_ms >= ha->config->ack_timeout;
 	if (late && has_loss(plan)) {
 		ha->unmirrored++;
 		ha->unmirrored_us = ek_ha_now_us();
 		return;
 	}
 	ek_plan_defer_rings(plan);
-	wait_for_peers(ha, ha->config->ack_timeout);
+	wait_for_peers(ha, late ? ha->config->ack_timeout : ha->config->ack_timeout - silence_ms);
 }
 
 static void on_release(evutil_socket_t fd, short what, void *arg)
@@ -326,8 +397,10 @@ void ek_ha_pulse(void *arg)
 {
 	struct ek_ha *ha = arg;
 
+	/* A backup has not read what its sockets hold: whether the master lives it learns later. */
 	for (size_t i = 0; i < ha->n_instances; i++)
-		if (ek_vrrp_fsm_due(&ha->instances[i].fsm) <= ek_ha_now_ms())
+		if (ek_ha_is_primary(ha, i) &&
+		    ek_vrrp_fsm_due(&ha->instances[i].fsm) <= ek_ha_now_ms())
 			ek_ha_instance_run(&ha->instances[i]);
 }
 
@@ -343,12 +416,8 @@ static void on_pump(evutil_socket_t fd, short what, void *arg)
 
 static void on_greet(evutil_socket_t fd, short what, void *arg)
 {
-	struct ek_ha *ha = arg;
-
-	(void)fd;
-	(void)what;
-	ek_ha_evaluate(ha);
-	ek_ha_say_status(ha);
+	ek_ha_ask_again(arg);
+	on_recheck(fd, what, arg);
 }
 
 static int start_instances(struct ek_ha *ha, struct ek_error *error)
@@ -391,6 +460,7 @@ struct ek_ha *ek_ha_new(struct ek_controller *c, struct ek_error *error)
 		return NULL;
 	ha->c = c;
 	ha->config = &c->config->ha;
+	ha->cut_ms = ek_ha_now_ms();
 	ek_ha_state_load(ha);
 	if (start(ha, error)) {
 		ek_ha_free(ha, false);

@@ -171,28 +171,51 @@ static json_t *peer_json(const struct ek_ha *ha, size_t p)
 	return out;
 }
 
+/* Connections to the peer channel that came to nothing. */
+static json_t *closed_json(const struct ek_ha *ha)
+{
+	struct ek_channel_counters closed = {0};
+
+	if (ha->channel)
+		closed = ek_channel_counters(ha->channel);
+	return json_pack("{s:I, s:I, s:I}", "strangers", (json_int_t)closed.strangers, "crowded",
+			 (json_int_t)closed.crowded, "failed", (json_int_t)closed.failed);
+}
+
+static bool any_exhausted(const struct ek_ha *ha)
+{
+	for (size_t i = 0; i < ha->n_instances; i++)
+		if (ek_flips_exhausted(&ha->instances[i].flips, ha->config->max_flips,
+				       ha->config->flip_window, ek_ha_now_ms()))
+			return true;
+	return false;
+}
+
 static json_t *status_json(const struct ek_ha *ha)
 {
+	size_t flips = 0;
+
 	json_t *instances = json_array(), *peers = json_array();
 	const struct ek_config_ha *config = ha->config;
 
-	for (size_t i = 0; i < ha->n_instances; i++)
+	for (size_t i = 0; i < ha->n_instances; i++) {
 		json_array_append_new(instances, instance_json(ha, i));
+		flips += ha->instances[i].flips.n;
+	}
 	for (size_t p = 0; p < ha->n_peers; p++)
 		json_array_append_new(peers, peer_json(ha, p));
-	return json_pack(
-		"{s:s, s:s, s:o, s:b, s:s, s:b, s:s, s:s, s:{s:i, s:i, s:i, s:b}, "
-		"s:{s:I, s:f, s:f, s:b}, s:o, s:o, s:o}",
-		"node", ha->c->config->node, "health", ek_node_health_name(ha->health), "why",
-		ek_control_text(ha->why), "disabled", ha->disabled, "stay", ek_stay_name(ha->stay),
-		"fail_safe", config->fail_safe, "services", ha->digest, "services_from",
-		ha->services ? "primary" : "file", "flips", "count", (int)ha->flips.n, "max",
-		(int)config->max_flips, "window", (int)config->flip_window, "exhausted",
-		ek_flips_exhausted(&ha->flips, config->max_flips, config->flip_window,
-				   ek_ha_now_ms()),
-		"continuity", "unmirrored", (json_int_t)ha->unmirrored, "window_ms",
-		ha->window_us / 1000.0, "window_max_ms", ha->window_max_us / 1000.0, "waiting",
-		ha->waiting, "tracks", tracks_json(ha), "instances", instances, "peers", peers);
+	return json_pack("{s:s, s:s, s:o, s:b, s:s, s:b, s:s, s:s, s:{s:i, s:i, s:i, s:b}, "
+			 "s:{s:I, s:f, s:f, s:b}, s:o, s:o, s:o, s:o}",
+			 "node", ha->c->config->node, "health", ek_node_health_name(ha->health),
+			 "why", ek_control_text(ha->why), "disabled", ha->disabled, "stay",
+			 ek_stay_name(ha->stay), "fail_safe", config->fail_safe, "services",
+			 ha->digest, "services_from", ha->services ? "primary" : "file", "flips",
+			 "count", (int)flips, "max", (int)config->max_flips, "window",
+			 (int)config->flip_window, "exhausted", any_exhausted(ha), "continuity",
+			 "unmirrored", (json_int_t)ha->unmirrored, "window_ms",
+			 ha->window_us / 1000.0, "window_max_ms", ha->window_max_us / 1000.0,
+			 "waiting", ha->waiting, "closed", closed_json(ha), "tracks",
+			 tracks_json(ha), "instances", instances, "peers", peers);
 }
 
 /* --- what an operator says ------------------------------------------------------------------- */
@@ -237,13 +260,22 @@ static bool is_primary_of_any(const struct ek_ha *ha)
 	return false;
 }
 
-/* The peer that would take over: the first that is connected. */
+/* The peer that would take over: best one that is well and in sync. */
 static const struct ek_ha_peer *successor(const struct ek_ha *ha)
 {
-	for (size_t p = 0; p < ha->n_peers; p++)
-		if (ha->peers[p].connected)
-			return &ha->peers[p];
-	return NULL;
+	const struct ek_ha_peer *best = NULL;
+	int best_rank = -1;
+
+	for (size_t p = 0; p < ha->n_peers; p++) {
+		const struct ek_ha_peer *peer = &ha->peers[p];
+		int rank = ek_ha_peer_is_well(peer) ? 1 + peer->synced : 0;
+
+		if (peer->connected && rank > best_rank) {
+			best = peer;
+			best_rank = rank;
+		}
+	}
+	return best;
 }
 
 static json_t *step_aside(struct ek_ha *ha, bool force, struct ek_error *error)

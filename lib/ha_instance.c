@@ -63,7 +63,8 @@ static void renew_lease(struct ek_ha_instance *i)
 	unsigned int ms = ek_vrrp_fsm_dead_ms(&i->fsm);
 	struct ek_lease *lease = lease_of(i);
 
-	if (!port || port->number < 0 || i->config->announce == EK_ANNOUNCE_ROUTE)
+	if (!port || port->number < 0 || i->config->announce == EK_ANNOUNCE_ROUTE ||
+	    ek_ha_now_ms() < i->hold_ms)
 		return;
 	lease->port = port->number;
 	__atomic_store_n(&lease->mac4, lease_mac(i, false, port), __ATOMIC_RELAXED);
@@ -113,8 +114,10 @@ static void open_announcer(struct ek_ha_instance *i)
 
 static void begin_burst(struct ek_ha_instance *i)
 {
+	uint64_t now = ek_ha_now_ms();
+
 	i->bursts = 2 * BURST;
-	i->burst_ms = ek_ha_now_ms();
+	i->burst_ms = now < i->hold_ms ? i->hold_ms : now;
 }
 
 static void send_burst(struct ek_ha_instance *i, uint64_t now)
@@ -131,31 +134,48 @@ static void send_burst(struct ek_ha_instance *i, uint64_t now)
 	i->burst_ms = --i->bursts ? now + (i->bursts == BURST ? BURST_AGAIN_MS : BURST_GAP_MS) : 0;
 }
 
-/* A healthy node with `active: all` announces its routes, master or not. */
+/*
+ * With `active: all` a healthy node announces its routes, master or not, but begins only beside a
+ * master whose connections it knows: those that the routers give it were another's until then.
+ */
+static bool shares(const struct ek_ha_instance *i)
+{
+	const struct ek_ha *ha = i->ha;
+
+	if (!i->config->all_active || i->fsm.state != EK_VRRP_BACKUP || ha->health != EK_NODE_UP)
+		return false;
+	return i->routed || (ek_vrrp_fsm_hears_master(&i->fsm, ek_ha_now_ms()) &&
+			     ek_ha_view(ha, i - ha->instances).synced);
+}
+
 void ek_ha_instance_routes(struct ek_ha_instance *i)
 {
 	bool wanted = i->config->announce == EK_ANNOUNCE_ROUTE && i->fsm.permit != EK_VRRP_NEVER &&
-		      (i->fsm.state == EK_VRRP_MASTER ||
-		       (i->config->all_active && i->fsm.state == EK_VRRP_BACKUP &&
-			i->ha->health == EK_NODE_UP));
+		      (i->fsm.state == EK_VRRP_MASTER || shares(i));
+
+	bool failed = false;
 
 	if (wanted == i->routed)
 		return;
-	i->routed = wanted;
 	for (size_t v = 0; v < i->config->n_vips; v++) {
 		char text[EK_IP_TEXT];
 		int err = ek_announce_route(&i->config->vips[v], wanted);
 
-		if (err)
+		failed |= err != 0;
+		if (err && !i->route_failed)
 			ek_err("instance %s: the route to %s cannot be %s: %s", i->config->name,
 			       ek_ip_format(&i->config->vips[v], text),
 			       wanted ? "added" : "removed", strerror(-err));
 	}
+	i->route_failed = failed; /* tried again with each evaluation */
+	if (!failed)
+		i->routed = wanted;
 }
 
 /* --- adverts --------------------------------------------------------------------------------- */
 
-static void send_to(struct ek_ha_instance *i, struct ek_ha_path *path,
+/* True if it left. */
+static bool send_to(struct ek_ha_instance *i, struct ek_ha_path *path,
 		    const struct ek_ip *destination, uint8_t priority)
 {
 	size_t f = path->family == AF_INET6;
@@ -176,19 +196,22 @@ static void send_to(struct ek_ha_instance *i, struct ek_ha_path *path,
 		path->sent += !err;
 	}
 	path->gone = err == -ENODEV;
+	return !err;
 }
 
-static void send_unicast(struct ek_ha_instance *i, struct ek_ha_path *path, uint8_t priority)
+static bool send_unicast(struct ek_ha_instance *i, struct ek_ha_path *path, uint8_t priority)
 {
 	const struct ek_config_ha *config = i->ha->config;
+	bool sent = false;
 
 	for (size_t p = 0; p < config->n_peers; p++)
 		for (size_t a = 0; a < config->peers[p].n_addresses; a++) {
 			const struct ek_ip *address = &config->peers[p].addresses[a];
 
 			if (ek_ip_is_v4(address) == (path->family == AF_INET))
-				send_to(i, path, address, priority);
+				sent |= send_to(i, path, address, priority);
 		}
+	return sent;
 }
 
 static void on_advert(void *arg, int family, const uint8_t *message, size_t length, uint8_t ttl,
@@ -198,19 +221,23 @@ static void on_advert(void *arg, int family, const uint8_t *message, size_t leng
  * Not from on_advert(), whose socket may be among them. An interface may come later, or come back
  * as another one of the same name.
  */
-static void open_paths(struct ek_ha_instance *i)
+void ek_ha_instance_reopen(struct ek_ha_instance *i)
 {
 	for (size_t p = 0; p < i->n_paths; p++) {
 		struct ek_ha_path *path = &i->paths[p];
+		int ifindex = path->interface[0] ? if_nametoindex(path->interface) : 0;
 		struct ek_error error = {0};
 
-		if (path->gone) {
+		if (path->socket && (path->gone || path->ifindex != ifindex)) {
 			ek_vrrp_socket_free(path->socket);
 			path->socket = NULL;
 			path->gone = false;
+			if (i->fsm.state == EK_VRRP_BACKUP) /* what was said was not heard */
+				ek_vrrp_fsm_permit(&i->fsm, EK_VRRP_NEVER, ek_ha_now_ms());
 		}
-		if (path->socket || (path->interface[0] && !if_nametoindex(path->interface)))
+		if (path->socket || (path->interface[0] && !ifindex))
 			continue;
+		path->ifindex = ifindex;
 		path->socket = ek_vrrp_socket_new(
 			i->ha->c->base, path->interface[0] ? path->interface : NULL, path->family,
 			i->config->unicast, on_advert, i, &error);
@@ -219,8 +246,11 @@ static void open_paths(struct ek_ha_instance *i)
 	}
 }
 
-static void send_adverts(struct ek_ha_instance *i, uint8_t priority)
+/* True if at least one left. */
+static bool send_adverts(struct ek_ha_instance *i, uint8_t priority)
 {
+	bool sent = false;
+
 	for (size_t p = 0; p < i->n_paths; p++) {
 		struct ek_ha_path *path = &i->paths[p];
 		struct ek_ip group = ek_vrrp_group(path->family);
@@ -228,33 +258,62 @@ static void send_adverts(struct ek_ha_instance *i, uint8_t priority)
 		if (!path->socket)
 			continue;
 		if (i->config->unicast)
-			send_unicast(i, path, priority);
+			sent |= send_unicast(i, path, priority);
 		else
-			send_to(i, path, &group, priority);
+			sent |= send_to(i, path, &group, priority);
 	}
+	return sent;
+}
+
+/* The lease first; but a master that nobody can hear must not go on announcing. */
+static void advertise(struct ek_ha_instance *i)
+{
+	uint64_t before = lease_of(i)->until;
+
+	if (i->fsm.state == EK_VRRP_MASTER)
+		renew_lease(i);
+	if (!send_adverts(i, ek_vrrp_fsm_priority(&i->fsm)))
+		__atomic_store_n(&lease_of(i)->until, before, __ATOMIC_RELEASE);
 }
 
 /* --- what the machine decides ---------------------------------------------------------------- */
 
+/*
+ * A peer that is preempted announces the VIPs until it hears of it, and then says so by one advert
+ * more (see on_advert()): they are its own for that long, or for an interval.
+ */
+static bool preempts_peer(const struct ek_ha_instance *i)
+{
+	const struct ek_ha *ha = i->ha;
+
+	for (size_t p = 0; p < ha->n_peers; p++)
+		if (ha->peers[p].connected && ha->peers[p].primary[i->config->vrid])
+			return ek_vrrp_fsm_hears_master(&i->fsm, ek_ha_now_ms());
+	return false;
+}
+
 static void claim(struct ek_ha_instance *i)
 {
-	renew_lease(i);
+	i->hold_ms = preempts_peer(i) ? i->fsm.advert_due_ms : 0;
 	open_announcer(i);
 	begin_burst(i);
 	i->claims++;
 	i->ha->yielded = false;
 	i->since = time(NULL);
-	ek_flips_note(&i->ha->flips, ek_ha_now_ms());
+	if (i->fsm.heard_ms) /* the first of all is no flip */
+		ek_flips_note(&i->flips, ek_ha_now_ms());
 	ek_notice("instance %s: primary", i->config->name);
 }
 
+/* Frames to the virtual MAC are still ours to forward until the next master has been heard. */
 static void yield(struct ek_ha_instance *i)
 {
-	end_lease(i);
+	__atomic_store_n(&lease_of(i)->until, 0, __ATOMIC_RELEASE);
+	i->lingers = true;
 	i->burst_ms = 0;
 	i->yields++;
 	i->since = time(NULL);
-	ek_flips_note(&i->ha->flips, ek_ha_now_ms());
+	ek_flips_note(&i->flips, ek_ha_now_ms());
 	ek_notice("instance %s: secondary (%s)", i->config->name, i->why);
 }
 
@@ -274,24 +333,32 @@ static void arm(struct ek_ha_instance *i)
 	evtimer_add(i->timer, &wait);
 }
 
+/* Rings are made anew, which takes its time: not while an answer is awaited. */
+static void tell_node(struct ek_ha_instance *i)
+{
+	if (!i->turned || ek_ha_now_ms() < i->hold_ms)
+		return;
+	i->turned = false;
+	ek_ha_roles_changed(i->ha, i->fsm.state != EK_VRRP_MASTER);
+}
+
 static void act(struct ek_ha_instance *i, unsigned int actions)
 {
 	if (actions & EK_VRRP_DO_CLAIM)
 		claim(i);
 	if (actions & EK_VRRP_DO_YIELD)
 		yield(i);
-	if (actions & EK_VRRP_DO_ADVERT) {
-		if (i->fsm.state == EK_VRRP_MASTER)
-			renew_lease(i);
-		send_adverts(i, ek_vrrp_fsm_priority(&i->fsm));
-	}
+	if (actions & EK_VRRP_DO_REANNOUNCE)
+		i->hold_ms = 0;
+	if (actions & EK_VRRP_DO_ADVERT)
+		advertise(i);
 	if (actions & EK_VRRP_DO_RESIGN)
 		send_adverts(i, EK_VRRP_PRIORITY_RESIGN);
 	if (actions & EK_VRRP_DO_REANNOUNCE)
 		begin_burst(i);
 	ek_ha_instance_routes(i);
-	if (actions & (EK_VRRP_DO_CLAIM | EK_VRRP_DO_YIELD))
-		ek_ha_roles_changed(i->ha, actions & EK_VRRP_DO_YIELD);
+	i->turned |= (actions & (EK_VRRP_DO_CLAIM | EK_VRRP_DO_YIELD)) != 0;
+	tell_node(i);
 	arm(i);
 }
 
@@ -299,7 +366,7 @@ void ek_ha_instance_run(struct ek_ha_instance *i)
 {
 	uint64_t now = ek_ha_now_ms();
 
-	open_paths(i);
+	ek_ha_instance_reopen(i);
 	send_burst(i, now);
 	act(i, ek_vrrp_fsm_due(&i->fsm) <= now ? ek_vrrp_fsm_timer(&i->fsm, now) : 0);
 }
@@ -311,9 +378,23 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 	ek_ha_instance_run(arg);
 }
 
+/*
+ * A claim beside a master may be due in a moment: it was permitted when the master was heard. After
+ * NEVER, the master's whole silence is awaited.
+ */
+static void forget_claim(struct ek_ha_instance *i)
+{
+	uint64_t now = ek_ha_now_ms();
+
+	if (i->fsm.state == EK_VRRP_BACKUP && ek_vrrp_fsm_hears_master(&i->fsm, now))
+		ek_vrrp_fsm_permit(&i->fsm, EK_VRRP_NEVER, now);
+}
+
 void ek_ha_instance_permit(struct ek_ha_instance *i, enum ek_vrrp_permit permit, const char *why)
 {
 	i->why = why;
+	if (permit == EK_VRRP_IF_SILENT && i->fsm.permit != permit)
+		forget_claim(i);
 	if (i->fsm.permit != permit)
 		act(i, ek_vrrp_fsm_permit(&i->fsm, permit, ek_ha_now_ms()));
 	else
@@ -325,12 +406,13 @@ void ek_ha_instance_permit(struct ek_ha_instance *i, enum ek_vrrp_permit permit,
 /*
  * A unicast advert must come from a peer's address. One to the group is from the same link (its TTL
  * says so) and must too, if the peers' addresses of its kind are known: an IPv6 one comes from a
- * link-local address, which a file need not name.
+ * link-local address (RFC 9568, 5.1.2.1), which a file need not name.
  */
 static bool known_source(const struct ek_ha_instance *i, const struct ek_ip *source)
 {
 	const struct ek_config_ha *config = i->ha->config;
-	bool listed = i->config->unicast;
+	bool link_local = ek_ip_is_link_local(source);
+	bool listed = i->config->unicast || (!ek_ip_is_v4(source) && !link_local);
 
 	for (size_t p = 0; p < config->n_peers; p++)
 		for (size_t a = 0; a < config->peers[p].n_addresses; a++) {
@@ -339,8 +421,7 @@ static bool known_source(const struct ek_ha_instance *i, const struct ek_ip *sou
 			if (ek_ip_equal(address, source))
 				return true;
 			listed |= ek_ip_is_v4(address) ? ek_ip_is_v4(source)
-						       : ek_ip_is_link_local(address) &&
-								 ek_ip_is_link_local(source);
+						       : ek_ip_is_link_local(address) && link_local;
 		}
 	return !listed;
 }
@@ -384,6 +465,16 @@ static enum ek_vrrp_refusal judge(struct ek_ha_instance *i, const struct ek_vrrp
 	return known_source(i, source) ? EK_VRRP_ACCEPTED : EK_VRRP_REFUSED_SOURCE;
 }
 
+/*
+ * Equal priorities are told apart by addresses, of which each path has others: two masters that
+ * looked at different ones could both yield. The first path decides while anything is heard there.
+ */
+static bool decides_ties(const struct ek_ha_instance *i, const struct ek_ha_path *path)
+{
+	return path == &i->paths[0] || !i->paths[0].heard_ms ||
+	       path->heard_ms - i->paths[0].heard_ms > ek_vrrp_fsm_dead_ms(&i->fsm);
+}
+
 static void on_advert(void *arg, int family, const uint8_t *message, size_t length, uint8_t ttl,
 		      const struct ek_ip *source, const struct ek_ip *destination, int ifindex)
 {
@@ -392,6 +483,7 @@ static void on_advert(void *arg, int family, const uint8_t *message, size_t leng
 	struct ek_ip own, toward;
 	struct ek_vrrp_heard heard;
 	enum ek_vrrp_refusal refusal;
+	bool was_master;
 
 	/* A peer in another network is some routers away; unicast is from configured peers only. */
 	refusal = ek_vrrp_parse(message, length, i->config->unicast ? EK_VRRP_TTL : ttl, source,
@@ -412,10 +504,19 @@ static void on_advert(void *arg, int family, const uint8_t *message, size_t leng
 			i->config->name);
 	path->heard++;
 	path->heard_ms = ek_ha_now_ms();
+	was_master = i->fsm.state == EK_VRRP_MASTER;
+	if (was_master && heard.priority == ek_vrrp_fsm_priority(&i->fsm) && !decides_ties(i, path))
+		return;
 	act(i, ek_vrrp_fsm_heard(&i->fsm, heard.priority, heard.interval, source, &own,
 				 path->heard_ms));
-	if (i->inherited && i->fsm.state == EK_VRRP_BACKUP) {
-		i->inherited = false;
+	/*
+	 * The better one may not have heard of us, after a partition for instance, when hosts have
+	 * our announcements last: it announces again when it hears a lower master.
+	 */
+	if (was_master && i->fsm.state == EK_VRRP_BACKUP)
+		send_adverts(i, ek_vrrp_fsm_priority(&i->fsm));
+	if (i->lingers && i->fsm.state == EK_VRRP_BACKUP) {
+		i->lingers = false;
 		end_lease(i);
 	}
 	ek_ha_evaluate(i->ha);
@@ -468,12 +569,12 @@ int ek_ha_instance_start(struct ek_ha *ha, struct ek_ha_instance *i,
 		return -ENOMEM;
 	}
 	make_paths(i);
-	open_paths(i);
+	ek_ha_instance_reopen(i);
 	open_announcer(i);
 	ek_ha_instance_leases(i);
 	/* A life before may have held it: frames to the virtual MAC go on being served until
 	 * another master is heard. */
-	i->inherited = lease_of(i)->mac4 != 0;
+	i->lingers = lease_of(i)->mac4 != 0;
 	ek_vrrp_fsm_init(&i->fsm, &settings);
 	act(i, ek_vrrp_fsm_start(&i->fsm, ek_ha_now_ms()));
 	return 0;

@@ -15,9 +15,12 @@
 #include "log.h"
 #include "operate.h"
 
+#define ASK_AGAIN_MS 5000
+
 /* --- saying ---------------------------------------------------------------------------------- */
 
-static void say(struct ek_ha *ha, size_t peer, uint8_t type, const json_t *message)
+/* False if it was not: too much is waiting, or there is no memory. */
+static bool say(struct ek_ha *ha, size_t peer, uint8_t type, const json_t *message)
 {
 	char *text = json_dumps(message, JSON_COMPACT);
 	int err = text ? ek_channel_send(ha->channel, peer, type, text, strlen(text)) : -ENOMEM;
@@ -26,14 +29,18 @@ static void say(struct ek_ha *ha, size_t peer, uint8_t type, const json_t *messa
 		ek_warn("peer %s: a message cannot be sent: %s", ha->peers[peer].config->name,
 			strerror(-err));
 	free(text);
+	return !err || err == -ENOTCONN;
 }
 
-static void say_all(struct ek_ha *ha, uint8_t type, json_t *message)
+static bool say_all(struct ek_ha *ha, uint8_t type, json_t *message)
 {
+	bool said = true;
+
 	for (size_t p = 0; p < ha->n_peers; p++)
 		if (ha->peers[p].connected)
-			say(ha, p, type, message);
+			said &= say(ha, p, type, message);
 	json_decref(message);
+	return said;
 }
 
 static bool synced_with_all(const struct ek_ha *ha)
@@ -74,12 +81,26 @@ void ek_ha_say_status(struct ek_ha *ha)
 	}
 	json_decref(ha->said);
 	ha->said = json_incref(status);
-	say_all(ha, EK_WIRE_STATUS, status);
+	if (say_all(ha, EK_WIRE_STATUS, status))
+		return;
+	json_decref(ha->said); /* once more, with the next greeting */
+	ha->said = NULL;
+}
+
+/* The instance whose primary leads: the same on every node, whatever the order in its file. */
+static size_t leading(const struct ek_ha *ha)
+{
+	size_t lowest = 0;
+
+	for (size_t i = 1; i < ha->n_instances; i++)
+		if (ha->instances[i].config->vrid < ha->instances[lowest].config->vrid)
+			lowest = i;
+	return lowest;
 }
 
 bool ek_ha_leads(const struct ek_ha *ha)
 {
-	return ha->n_instances && ek_ha_is_primary(ha, 0);
+	return ha->n_instances && ek_ha_is_primary(ha, leading(ha));
 }
 
 const char *ek_ha_services(const struct ek_ha *ha)
@@ -202,6 +223,37 @@ static bool take_primary(struct ek_ha *ha, struct ek_ha_peer *peer, const json_t
 	return news;
 }
 
+static void complain(struct ek_ha_peer *peer, const char *why)
+{
+	if (strcmp(peer->why, why) && why[0])
+		ek_warn("peer %s: %s", peer->config->name, why);
+	snprintf(peer->why, sizeof(peer->why), "%s", why);
+}
+
+static bool leads(const struct ek_ha *ha, const struct ek_ha_peer *peer)
+{
+	return ha->n_instances && peer->primary[ha->instances[leading(ha)].config->vrid];
+}
+
+/*
+ * A push may have been refused for a reason that has gone since, or another's have come after it.
+ * Asked for once in a few seconds: the answer is everything.
+ */
+void ek_ha_ask_again(struct ek_ha *ha)
+{
+	uint64_t now = ek_ha_now_ms();
+
+	for (size_t p = 0; p < ha->n_peers; p++) {
+		struct ek_ha_peer *peer = &ha->peers[p];
+
+		if (!peer->greeted || ek_ha_leads(ha) || !leads(ha, peer) ||
+		    !strcmp(peer->digest, ha->digest) || now - peer->asked_ms < ASK_AGAIN_MS)
+			continue;
+		peer->asked_ms = now;
+		ek_mirror_want(ha->mirror, p);
+	}
+}
+
 static bool hear_status(struct ek_ha *ha, size_t p, const json_t *message)
 {
 	const char *health, *stay, *services;
@@ -223,15 +275,21 @@ static bool hear_status(struct ek_ha *ha, size_t p, const json_t *message)
 	snprintf(peer->digest, sizeof(peer->digest), "%s", services);
 	if (take_primary(ha, peer, primary) && !first)
 		ek_mirror_want(ha->mirror, p);
+	if (!leads(ha, peer)) /* nor does it matter any more what its services are */
+		complain(peer, "");
 	ek_ha_recheck(ha);
 	return true;
 }
 
-static void complain(struct ek_ha_peer *peer, const char *why)
+/* For reloads and starts: also when the file says the same, which it may not do for ever. */
+static void keep_services(struct ek_ha *ha, const char *text)
 {
-	if (strcmp(peer->why, why) && why[0])
-		ek_warn("peer %s: %s", peer->config->name, why);
-	snprintf(peer->why, sizeof(peer->why), "%s", why);
+	if (ha->services && !strcmp(ha->services, text))
+		return;
+	free(ha->services);
+	ha->services = strdup(text);
+	if (ha->services)
+		ek_controller_save_services(ha->c);
 }
 
 static bool hear_config(struct ek_ha *ha, size_t p, const json_t *message)
@@ -240,27 +298,30 @@ static bool hear_config(struct ek_ha *ha, size_t p, const json_t *message)
 	struct ek_error error = {0};
 	const char *digest, *text;
 	char why[sizeof(peer->why)];
+	char actual[sizeof(ha->digest)];
 	int format;
 
 	if (json_unpack((json_t *)message, "{s:i, s:s, s:s}", "format", &format, "digest", &digest,
 			"text", &text))
 		return false;
+	ek_ha_sha256(text, strlen(text), actual);
 	if (format != (int)EK_WIRE_FORMAT) {
 		snprintf(why, sizeof(why), "its configuration has format %d and ours %u: not taken",
 			 format, EK_WIRE_FORMAT);
 		complain(peer, why);
 	} else if (ek_ha_leads(ha)) {
 		complain(peer, "both nodes lead: its services are not taken");
+	} else if (strcmp(digest, actual)) {
+		complain(peer, "its services do not have the digest that it says: not taken");
 	} else if (!strcmp(digest, ha->digest)) {
+		keep_services(ha, text);
 		complain(peer, "");
 	} else if (ek_controller_load_services(ha->c, text, &error)) {
 		snprintf(why, sizeof(why), "its services are refused: %.120s", error.text);
 		complain(peer, why);
 	} else {
-		free(ha->services);
-		ha->services = strdup(text);
 		ek_ha_digest(ha);
-		ek_controller_save_services(ha->c);
+		keep_services(ha, text);
 		complain(peer, "");
 		ek_notice("the services of peer %s are in use", peer->config->name);
 		ek_ha_recheck(ha);

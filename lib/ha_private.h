@@ -19,6 +19,7 @@ struct ek_ha_path {
 	struct ek_vrrp_socket *socket; /* NULL: could not be opened yet; tried again */
 	bool gone;		       /* its interface is: to be opened anew */
 	int family;
+	int ifindex;		  /* that the socket was opened on */
 	char interface[IFNAMSIZ]; /* "" with unicast */
 	uint64_t sent, heard;
 	uint64_t heard_ms; /* the last one; 0 = never */
@@ -36,12 +37,16 @@ struct ek_ha_instance {
 	struct ek_announcer *announcer;
 	unsigned int bursts; /* announcements still to be sent … */
 	uint64_t burst_ms;   /* … and when the next is due; 0 = none */
-	bool inherited;	     /* the lease of a life before is still in the data plane */
-	bool routed;	     /* its routes are in the kernel's table */
-	time_t since;	     /* wall clock, of the role */
-	const char *why;     /* the policy's reason */
+	uint64_t hold_ms;    /* not announced before: the one that it preempts still does */
+	bool turned;	     /* its role has changed, and the node was not told yet */
+	bool lingers; /* no lease, but the virtual MAC is served until another master is heard */
+	bool route_failed; /* … or should be and are not: said once */
+	bool routed;	   /* its routes are in the kernel's table */
+	time_t since;	   /* wall clock, of the role */
+	const char *why;   /* the policy's reason */
 	uint64_t claims, yields;
 	uint64_t refused[EK_VRRP_REFUSAL_COUNT];
+	struct ek_flips flips;
 };
 
 struct ek_ha_peer {
@@ -56,6 +61,7 @@ struct ek_ha_peer {
 	char digest[65];   /* of its services */
 	unsigned int format;
 	char why[160];	   /* configuration or command trouble with it; "" = none */
+	uint64_t asked_ms; /* when it was last asked for its services once more */
 	char refused[256]; /* the last command that it refused */
 };
 
@@ -72,9 +78,10 @@ struct ek_ha {
 	struct event *pump, *greet, *release, *recheck;
 	enum ek_node_health health;
 	char why[160];
+	bool cut;	 /* from the network, or not well */
+	uint64_t cut_ms; /* when it was last, or began */
 	bool disabled, yielded;
 	enum ek_stay stay;
-	struct ek_flips flips;
 	bool relaying;	 /* a peer's command is being carried out: not to be sent back */
 	uint32_t asked;	 /* commands sent */
 	json_t *said;	 /* the status that the peers have */
@@ -95,6 +102,7 @@ static inline uint64_t ek_ha_now_ms(void)
 
 /* ha.c */
 void ek_ha_evaluate(struct ek_ha *ha); /* the policy, for every instance */
+bool ek_ha_peer_is_well(const struct ek_ha_peer *peer);
 bool ek_ha_is_primary(const struct ek_ha *ha, size_t instance);
 const char *ek_ha_state_dir(const struct ek_ha *ha);
 void ek_ha_roles_changed(struct ek_ha *ha, bool yielded);
@@ -106,6 +114,8 @@ int ek_ha_instance_start(struct ek_ha *ha, struct ek_ha_instance *i,
 void ek_ha_instance_stop(struct ek_ha_instance *i, bool leave);
 void ek_ha_instance_permit(struct ek_ha_instance *i, enum ek_vrrp_permit permit, const char *why);
 void ek_ha_instance_configure(struct ek_ha_instance *i, const struct ek_config_instance *config);
+/* Opens sockets that could not be opened yet, or whose interface is another one now. */
+void ek_ha_instance_reopen(struct ek_ha_instance *i);
 void ek_ha_instance_run(struct ek_ha_instance *i); /* whatever is due */
 void ek_ha_instance_routes(struct ek_ha_instance *i);
 void ek_ha_instance_leases(struct ek_ha_instance *i); /* its VIPs name their lease */
@@ -115,7 +125,8 @@ int ek_ha_peers_start(struct ek_ha *ha, struct ek_error *error);
 void ek_ha_peers_stop(struct ek_ha *ha);
 void ek_ha_say_status(struct ek_ha *ha);
 void ek_ha_say_config(struct ek_ha *ha);
-void ek_ha_digest(struct ek_ha *ha); /* of c->config's file, or of the cluster's services */
+void ek_ha_ask_again(struct ek_ha *ha); /* a leader whose services are not ours yet */
+void ek_ha_digest(struct ek_ha *ha);	/* of c->config's file, or of the cluster's services */
 /* Asks the peer that is primary of an instance for everything, if this node is not in sync. */
 bool ek_ha_leads(const struct ek_ha *ha); /* is this node's services section the truth? */
 bool ek_ha_ask_failover(struct ek_ha *ha, size_t peer, bool force);

@@ -39,6 +39,11 @@ static int write_json(const char *dir, const char *name, json_t *root)
 		err = errno ? -errno : -EIO;
 	if (fd >= 0)
 		close(fd);
+	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC); /* the name, too, is to last */
+	if (fd >= 0) {
+		fsync(fd);
+		close(fd);
+	}
 	json_decref(root);
 	return err;
 }
@@ -58,14 +63,23 @@ static json_t *read_json(const char *dir, const char *name)
 	return root;
 }
 
+/* What cannot be read may have said "disabled": that is what it is taken for. */
 void ek_ha_state_load(struct ek_ha *ha)
 {
-	json_t *root = read_json(ek_ha_state_dir(ha), "ha.json");
+	char path[256];
+	json_t *root;
 	const char *stay = "none";
 	int disabled = 0;
 
-	if (root && json_unpack(root, "{s:s, s:b}", "stay", &stay, "disabled", &disabled))
-		ek_warn("%s/ha.json is not understood; not used", ek_ha_state_dir(ha));
+	snprintf(path, sizeof(path), "%s/ha.json", ek_ha_state_dir(ha));
+	if (access(path, F_OK))
+		return;
+	root = read_json(ek_ha_state_dir(ha), "ha.json");
+	if (!root || json_unpack(root, "{s:s, s:b}", "stay", &stay, "disabled", &disabled)) {
+		ek_err("%s is not understood: this node stays disabled until 'evenkeel ha enable'",
+		       path);
+		disabled = 1;
+	}
 	ha->disabled = disabled;
 	for (int s = EK_STAY_NONE; s <= EK_STAY_SECONDARY; s++)
 		if (!strcmp(stay, ek_stay_name(s)))

@@ -1,11 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* See mirror.h: who is to be told what, and what they say. mirror_bulk.c sends everything. */
+/*
+ * See mirror.h: who is to be told what, and what they say. mirror_bulk.c sends everything,
+ * mirror_forget.c asks before a slot forgets.
+ */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include "ip.h"
 #include "mirror_private.h"
 #include "ring.h"
+
+/* Of a name for which no row could be had: not tried again until rows have changed. */
+#define ROW_REFUSED 0xffffu
+
+/* For so long the data plane may have been without a controller. */
+#define RESTART_TICKS 64u
 
 /* --- sending --------------------------------------------------------------------------------- */
 
@@ -19,24 +28,45 @@ int ek_mirror_send(struct ek_mirror *m, size_t peer, uint8_t type, struct ek_wir
 	return err;
 }
 
-void ek_mirror_send_number(struct ek_mirror *m, size_t peer, uint8_t type, uint64_t number)
+/* True if the number is not, or no longer, to be said. */
+static bool say_number(struct ek_mirror *m, size_t peer, uint8_t type, uint64_t number)
 {
 	struct ek_wire_out out = {0};
 
+	if (!number)
+		return true;
 	ek_wire_put64(&out, number);
-	ek_mirror_send(m, peer, type, &out);
+	return !ek_mirror_send(m, peer, type, &out);
+}
+
+/* What found no room is said later. A mark follows the rings that it speaks of. */
+void ek_mirror_say_numbers(struct ek_mirror *m, size_t peer)
+{
+	struct ek_mirror_peer *p = &m->peers[peer];
+
+	if (say_number(m, peer, EK_WIRE_WANT, p->due.want))
+		p->due.want = 0;
+	if (say_number(m, peer, EK_WIRE_ACK, p->due.ack))
+		p->due.ack = 0;
+	if (!p->bulk.rings && say_number(m, peer, EK_WIRE_MARK, p->due.mark))
+		p->due.mark = 0;
+	if (!p->bulk.rings && !p->bulk.table && !p->behind &&
+	    say_number(m, peer, EK_WIRE_END, p->bulk.end))
+		p->bulk.end = 0;
 }
 
 static void mark(struct ek_mirror *m)
 {
 	m->mark++;
 	for (size_t i = 0; i < m->options.n_peers; i++) {
-		if (!m->peers[i].up)
+		struct ek_mirror_peer *p = &m->peers[i];
+
+		if (!p->up)
 			continue;
-		if (m->peers[i].acked == m->peers[i].marked)
-			m->peers[i].marked_us = m->options.now_us();
-		m->peers[i].marked = m->mark;
-		ek_mirror_send_number(m, i, EK_WIRE_MARK, m->mark);
+		if (p->acked == p->marked)
+			p->marked_us = m->options.now_us();
+		p->marked = p->due.mark = m->mark;
+		ek_mirror_say_numbers(m, i);
 	}
 }
 
@@ -49,37 +79,70 @@ struct ek_wire_service ek_mirror_name(const struct ek_mirror *m, uint16_t id)
 					.protocol = EK_SERVICE_KEY_PROTO(entry->key)};
 }
 
+/* A row as the peer should know it, if it does not. */
+static void introduce_row(struct ek_mirror *m, size_t peer, uint16_t index,
+			  const struct ek_backend *row, struct ek_wire_out *out)
+{
+	struct ek_wire_backend *told = &m->peers[peer].told[index], backend = {0};
+
+	if (!m->options.state->services[row->service].used)
+		return;
+	backend.index = index;
+	backend.address = row->address;
+	backend.service = ek_mirror_name(m, row->service);
+	if (!memcmp(told, &backend, sizeof(backend)))
+		return;
+	*told = backend;
+	ek_wire_put_backend(out, &backend);
+}
+
+/* What did not get through was not told: all of it is told again, before anything names it. */
+static int send_rows(struct ek_mirror *m, size_t peer, struct ek_wire_out *out)
+{
+	struct ek_mirror_peer *p = &m->peers[peer];
+	int err = out->length || out->failed ? ek_mirror_send(m, peer, EK_WIRE_BACKENDS, out) : 0;
+
+	if (err) {
+		memset(p->told, 0, m->options.state->limit * sizeof(*p->told));
+		p->stale = true;
+	}
+	return err;
+}
+
 /* Introduces the rows that the peer has not heard of, or under another meaning. */
-void ek_mirror_introduce(struct ek_mirror *m, size_t peer)
+int ek_mirror_introduce(struct ek_mirror *m, size_t peer)
 {
 	struct ek_mirror_peer *p = &m->peers[peer];
 	struct ek_wire_out out = {0};
+	int err = 0;
 
 	if (!p->stale)
-		return;
+		return 0;
 	p->stale = false;
-	for (uint32_t i = 1; i < m->options.state->limit; i++) {
-		const struct ek_state_backend *row = &m->options.state->backends[i];
-		struct ek_wire_backend backend = {.index = i, .address = row->row.address};
-
-		if (!row->used || !m->options.state->services[row->row.service].used)
-			continue;
-		backend.service = ek_mirror_name(m, row->row.service);
-		if (!memcmp(&p->told[i], &backend, sizeof(backend)))
-			continue;
-		p->told[i] = backend;
-		ek_wire_put_backend(&out, &backend);
+	for (uint32_t i = 1; i < m->options.state->limit && !err; i++) {
+		if (m->options.state->backends[i].used)
+			introduce_row(m, peer, i, &m->options.state->backends[i].row, &out);
 		if (out.length > EK_MIRROR_BATCH)
-			ek_mirror_send(m, peer, EK_WIRE_BACKENDS, &out);
+			err = send_rows(m, peer, &out);
 	}
-	if (out.length)
-		ek_mirror_send(m, peer, EK_WIRE_BACKENDS, &out);
+	return err ?: send_rows(m, peer, &out);
+}
+
+/* The rings that the plan makes name rows that it makes too. */
+static void introduce_plan(struct ek_mirror *m, size_t peer, const struct ek_plan *plan)
+{
+	struct ek_wire_out out = {0};
+
+	for (size_t i = 0; i < plan->n; i++)
+		if (plan->ops[i].kind == EK_OP_BACKEND_SET)
+			introduce_row(m, peer, plan->ops[i].index, &plan->ops[i].row, &out);
+	send_rows(m, peer, &out);
 }
 
 /* --- rings ----------------------------------------------------------------------------------- */
 
 /* Tells the peers what differs from the shadow, and makes it the shadow. Returns how much. */
-static size_t tell_ring(struct ek_mirror *m, uint16_t id, const uint32_t *words)
+size_t ek_mirror_tell_ring(struct ek_mirror *m, uint16_t id, const uint32_t *words)
 {
 	struct ek_wire_service name = ek_mirror_name(m, id);
 	struct ek_wire_out out = {0};
@@ -99,10 +162,9 @@ static size_t tell_ring(struct ek_mirror *m, uint16_t id, const uint32_t *words)
 	for (size_t i = 0; n && i < m->options.n_peers; i++) {
 		if (!m->peers[i].up)
 			continue;
-		ek_mirror_introduce(m, i);
 		m->peers[i].counters.slots_sent += n;
 		/* A ring that the peer does not follow any more is a ring to be sent whole. */
-		if (out.failed ||
+		if (out.failed || ek_mirror_introduce(m, i) ||
 		    m->options.send(m->options.arg, i, EK_WIRE_RING, out.bytes, out.length))
 			ek_mirror_bulk_rings(m, i);
 	}
@@ -128,15 +190,43 @@ void ek_mirror_service(struct ek_mirror *m, uint16_t id, bool own, bool stateful
 		return;
 	s->stateful = stateful;
 	ek_datapath_role(m->options.datapath, id, own ? EK_SWEEP_OWN : EK_SWEEP_FOLLOW);
-	ek_datapath_mirrored(m->options.datapath, id, stateful && ek_mirror_has_peers(m));
+	ek_datapath_mirrored(m->options.datapath, id, ek_mirror_has_peers(m), stateful);
 	if (!own) {
 		free(s->shadow);
 		s->shadow = NULL;
+		s->asking = 0;
 	} else if (!s->shadow) {
 		s->shadow = shadow_new(ring);
 		for (size_t i = 0; i < m->options.n_peers; i++)
 			ek_mirror_bulk_rings(m, i);
 	}
+}
+
+/*
+ * Slots that a peer was told to look up in are looked up in, here too, until they forget: it may
+ * have taken connections by what was announced and then did not come.
+ */
+static void keep_lookups(const struct ek_mirror_service *s, uint32_t *words)
+{
+	for (uint32_t i = 0; i < EK_RING_SIZE; i++)
+		words[i] |= s->shadow[i] & EK_SLOT_LOOKUP;
+}
+
+static void settle_ring(struct ek_mirror *m, uint16_t id, const struct ek_ring *ring)
+{
+	struct ek_mirror_service *s = &m->services[id];
+	bool keep = ek_mirror_has_peers(m) &&
+		    m->options.state->services[id].tracking != EK_TRACKING_NONE;
+	uint32_t now = 0;
+
+	s->moved = false;
+	if (ek_datapath_tick(m->options.datapath, &now))
+		return;
+	for (uint32_t i = 0; keep && i < EK_RING_SIZE; i++)
+		if (s->shadow[i] & ~ring->slot[i] & EK_SLOT_LOOKUP)
+			ek_datapath_slot_store(m->options.datapath, id, i,
+					       ring->slot[i] | EK_SLOT_LOOKUP, now);
+	ek_mirror_tell_ring(m, id, ring->slot);
 }
 
 void ek_mirror_applied(struct ek_mirror *m, bool whole)
@@ -155,8 +245,7 @@ void ek_mirror_applied(struct ek_mirror *m, bool whole)
 			free(s->shadow);
 			*s = (struct ek_mirror_service){0};
 		} else if (s->shadow && s->moved && whole) {
-			s->moved = false;
-			tell_ring(m, id, ring->slot);
+			settle_ring(m, id, ring);
 		}
 	}
 }
@@ -166,14 +255,20 @@ uint64_t ek_mirror_announce(struct ek_mirror *m, const struct ek_plan *plan)
 	uint32_t *words = ek_mirror_has_peers(m) ? malloc(EK_RING_SIZE * sizeof(*words)) : NULL;
 	size_t told = 0;
 
+	for (size_t i = 0; i < m->options.n_peers; i++)
+		if (m->peers[i].up)
+			introduce_plan(m, i, plan);
 	for (size_t i = 0; i < plan->n; i++) {
 		const struct ek_op *op = &plan->ops[i];
 
 		if (op->kind != EK_OP_RING_SET || op->fresh || !m->services[op->id].shadow)
 			continue;
 		m->services[op->id].moved = true;
-		if (words && !ek_datapath_ring_preview(m->options.datapath, op, words))
-			told += tell_ring(m, op->id, words);
+		if (!words || ek_datapath_ring_preview(m->options.datapath, op, words))
+			continue;
+		if (op->tracking != EK_TRACKING_NONE)
+			keep_lookups(&m->services[op->id], words);
+		told += ek_mirror_tell_ring(m, op->id, words);
 	}
 	free(words);
 	if (told)
@@ -210,117 +305,15 @@ bool ek_mirror_has_peers(const struct ek_mirror *m)
 	return false;
 }
 
-/* --- forgetting ------------------------------------------------------------------------------ */
-
-/* All have answered: those that nobody refused forget; the others are told what still stands. */
-static void finish_forget(struct ek_mirror *m, uint16_t id)
-{
-	struct ek_mirror_service *s = &m->services[id];
-	const struct ek_ring *ring = ek_datapath_ring(m->options.datapath, id);
-
-	s->asking = 0;
-	if (!ring || !s->shadow)
-		return;
-	ek_datapath_forget(m->options.datapath, id, s->refused);
-	/* What was refused some have forgotten: a shadow that differs from the ring is told anew.
-	 */
-	for (uint32_t i = 0; i < EK_RING_SIZE; i++)
-		s->shadow[i] = ek_bit(s->refused, i) ? ~ring->slot[i] : ring->slot[i];
-	tell_ring(m, id, ring->slot);
-}
-
-static void answered(struct ek_mirror *m, uint16_t id, size_t peer)
-{
-	struct ek_mirror_service *s = &m->services[id];
-
-	s->asking &= ~(1u << peer);
-	if (!s->asking)
-		finish_forget(m, id);
-}
-
-static void on_forget(void *arg, uint16_t id, const uint8_t *pending)
-{
-	struct ek_mirror *m = arg;
-	struct ek_mirror_service *s = &m->services[id];
-	struct ek_wire_service name = ek_mirror_name(m, id);
-	struct ek_wire_out out = {0};
-
-	if (s->asking)
-		return;
-	if (!ek_mirror_has_peers(m) || !s->shadow) {
-		s->moved = true;
-		ek_datapath_forget(m->options.datapath, id, NULL);
-		return;
-	}
-	memset(s->refused, 0, sizeof(s->refused));
-	s->question++;
-	ek_wire_put_service(&out, &name);
-	ek_wire_put32(&out, s->question);
-	for (uint32_t i = 0; i < EK_RING_SIZE; i++)
-		if (ek_bit(pending, i))
-			ek_wire_put32(&out, i);
-	for (size_t i = 0; i < m->options.n_peers; i++)
-		if (m->peers[i].up && !out.failed &&
-		    !m->options.send(m->options.arg, i, EK_WIRE_FORGET, out.bytes, out.length))
-			s->asking |= 1u << i;
-	ek_wire_free(&out);
-}
-
-static bool receive_forget(struct ek_mirror *m, size_t peer, struct ek_wire_in *in, uint32_t now)
-{
-	struct ek_wire_service name = ek_wire_get_service(in);
-	uint32_t question = ek_wire_get32(in);
-	int id = ek_mirror_find(m, &name);
-	struct ek_wire_out out = {0};
-
-	ek_wire_put_service(&out, &name);
-	ek_wire_put32(&out, question);
-	while (ek_wire_more(in)) {
-		uint32_t slot = ek_wire_get32(in);
-
-		if (in->bad || slot >= EK_RING_SIZE) {
-			ek_wire_free(&out);
-			return false;
-		}
-		if (id >= 0 && !m->services[id].shadow &&
-		    !ek_datapath_slot_forget(m->options.datapath, id, slot, now))
-			ek_wire_put32(&out, slot);
-	}
-	ek_mirror_send(m, peer, EK_WIRE_FORGOTTEN, &out);
-	return true;
-}
-
-static bool receive_forgotten(struct ek_mirror *m, size_t peer, struct ek_wire_in *in)
-{
-	struct ek_wire_service name = ek_wire_get_service(in);
-	uint32_t question = ek_wire_get32(in);
-	int id = ek_mirror_find(m, &name);
-	bool wanted = id >= 0 && m->services[id].question == question &&
-		      m->services[id].asking & 1u << peer;
-
-	while (ek_wire_more(in)) {
-		uint32_t slot = ek_wire_get32(in);
-
-		if (in->bad || slot >= EK_RING_SIZE)
-			return false;
-		if (wanted)
-			ek_bit_set(m->services[id].refused, slot);
-	}
-	if (wanted)
-		answered(m, id, peer);
-	return true;
-}
-
-/* --- entries --------------------------------------------------------------------------------- */
+/* --- what changed since the last time --------------------------------------------------------- */
 
 static void send_batch(struct ek_mirror *m, size_t peer)
 {
 	struct ek_mirror_peer *p = &m->peers[peer];
-	int err = 0;
+	int err = m->drops.failed || m->entries.failed ? -ENOMEM : ek_mirror_introduce(m, peer);
 
-	ek_mirror_introduce(m, peer);
 	/* Removals first: what was stored in their place came later. */
-	if (m->drops.length)
+	if (!err && m->drops.length)
 		err = m->options.send(m->options.arg, peer, EK_WIRE_DROPS, m->drops.bytes,
 				      m->drops.length);
 	if (!err && m->entries.length)
@@ -332,9 +325,9 @@ static void send_batch(struct ek_mirror *m, size_t peer)
 		p->counters.entries_sent += m->n_entries;
 }
 
-static void flush(struct ek_mirror *m)
+void ek_mirror_flush(struct ek_mirror *m)
 {
-	if (!m->entries.length && !m->drops.length)
+	if (!m->entries.length && !m->drops.length && !m->entries.failed && !m->drops.failed)
 		return;
 	for (size_t i = 0; i < m->options.n_peers; i++) {
 		struct ek_mirror_peer *p = &m->peers[i];
@@ -349,12 +342,14 @@ static void flush(struct ek_mirror *m)
 	m->n_entries = 0;
 }
 
+/* --- entries --------------------------------------------------------------------------------- */
+
 void ek_mirror_queue(struct ek_mirror *m, const struct ek_flow_image *image)
 {
 	ek_wire_put_image(&m->entries, image);
 	m->n_entries++;
 	if (m->entries.length > EK_MIRROR_BATCH)
-		flush(m);
+		ek_mirror_flush(m);
 }
 
 static void on_news(void *arg, const struct ek_news_record *record)
@@ -385,21 +380,25 @@ static void on_expired(void *arg, uint32_t bucket, uint64_t entry)
 
 	ek_wire_put_drop(&m->drops, &drop);
 	if (m->drops.length > EK_MIRROR_BATCH)
-		flush(m);
+		ek_mirror_flush(m);
 }
 
-void ek_mirror_pump(struct ek_mirror *m)
+void ek_mirror_tell_news(struct ek_mirror *m)
 {
-	uint64_t missed;
+	uint64_t missed = ek_datapath_news(m->options.datapath, on_news, m);
 
-	if (ek_datapath_tick(m->options.datapath, &m->tick))
-		return;
-	missed = ek_datapath_news(m->options.datapath, on_news, m);
 	for (size_t i = 0; missed && i < m->options.n_peers; i++) {
 		m->peers[i].counters.missed += missed;
 		m->peers[i].behind = true;
 	}
-	flush(m);
+	ek_mirror_flush(m);
+}
+
+void ek_mirror_pump(struct ek_mirror *m)
+{
+	if (ek_datapath_tick(m->options.datapath, &m->tick))
+		return;
+	ek_mirror_tell_news(m);
 	for (size_t i = 0; i < m->options.n_peers; i++)
 		if (m->peers[i].up) {
 			ek_mirror_bulk_step(m, i);
@@ -433,7 +432,20 @@ static uint16_t find_row(const struct ek_mirror *m, int id, const struct ek_ip *
 	return EK_BACKEND_NONE;
 }
 
-/* Rows here may have moved, or the service may have come, since the peer named its own. */
+static bool is_row_of(const struct ek_mirror *m, uint16_t index, const struct ek_wire_backend *name)
+{
+	const struct ek_state_backend *row = &m->options.state->backends[index];
+	struct ek_wire_service service;
+
+	if (!row->used || !ek_ip_equal(&row->row.address, &name->address) ||
+	    !m->options.state->services[row->row.service].used)
+		return false;
+	service = ek_mirror_name(m, row->row.service);
+	return service.port == name->service.port && service.protocol == name->service.protocol &&
+	       ek_ip_equal(&service.vip, &name->service.vip);
+}
+
+/* Rows here may have changed hands since the peer's names were looked up. */
 static void resolve_names(struct ek_mirror *m, size_t peer)
 {
 	struct ek_mirror_peer *p = &m->peers[peer];
@@ -441,12 +453,10 @@ static void resolve_names(struct ek_mirror *m, size_t peer)
 	if (!p->renamed)
 		return;
 	p->renamed = false;
-	for (uint32_t i = 1; i <= EK_BACKENDS_MAX; i++) {
-		const struct ek_wire_backend *name = &p->names[i];
-		int id = name->index ? ek_mirror_find(m, &name->service) : -1;
-
-		p->rows[i] = id < 0 ? EK_BACKEND_NONE : find_row(m, id, &name->address);
-	}
+	for (uint32_t i = 1; i <= EK_BACKENDS_MAX; i++)
+		if (p->rows[i] == ROW_REFUSED ||
+		    (p->rows[i] && !is_row_of(m, p->rows[i], &p->names[i])))
+			p->rows[i] = EK_BACKEND_NONE;
 }
 
 static bool receive_backends(struct ek_mirror *m, size_t peer, struct ek_wire_in *in)
@@ -459,10 +469,19 @@ static bool receive_backends(struct ek_mirror *m, size_t peer, struct ek_wire_in
 		if (in->bad || !name.index || name.index > EK_BACKENDS_MAX)
 			return false;
 		p->names[name.index] = name;
-		p->renamed = true;
+		p->rows[name.index] = EK_BACKEND_NONE;
 	}
-	resolve_names(m, peer);
 	return true;
+}
+
+static uint16_t find_or_adopt(struct ek_mirror *m, const struct ek_wire_backend *name)
+{
+	int id = ek_mirror_find(m, &name->service);
+	uint16_t row = id < 0 ? EK_BACKEND_NONE : find_row(m, id, &name->address);
+
+	if (id >= 0 && !row)
+		row = m->options.adopt(m->options.arg, id, &name->address);
+	return row ? row : ROW_REFUSED;
 }
 
 /*
@@ -472,46 +491,80 @@ static bool receive_backends(struct ek_mirror *m, size_t peer, struct ek_wire_in
 static uint32_t translate(struct ek_mirror *m, size_t peer, uint32_t backend)
 {
 	struct ek_mirror_peer *p = &m->peers[peer];
-	struct ek_wire_backend *name = &p->names[backend];
-	int id;
 
-	if (p->rows[backend] || !name->index)
-		return p->rows[backend];
-	id = ek_mirror_find(m, &name->service);
-	if (id < 0)
-		return EK_BACKEND_NONE;
-	p->rows[backend] = m->options.adopt(m->options.arg, id, &name->address);
-	if (!p->rows[backend]) /* there is no room: once is enough to know */
-		*name = (struct ek_wire_backend){0};
-	return p->rows[backend];
+	if (!p->rows[backend] && p->names[backend].index)
+		p->rows[backend] = find_or_adopt(m, &p->names[backend]);
+	return p->rows[backend] == ROW_REFUSED ? EK_BACKEND_NONE : p->rows[backend];
+}
+
+/* In this node's rows; false where the slot's backend is nobody here. */
+static bool translate_slot(struct ek_mirror *m, size_t peer, uint32_t *word)
+{
+	uint32_t current = translate(m, peer, ek_slot_current(*word));
+	uint32_t origin = translate(m, peer, ek_slot_origin(*word));
+	bool known = current || !ek_slot_current(*word);
+
+	*word = ek_slot(current, origin ? origin : current, *word & EK_SLOT_LOOKUP);
+	return known;
 }
 
 static bool receive_ring(struct ek_mirror *m, size_t peer, struct ek_wire_in *in, uint32_t now)
 {
 	struct ek_wire_service name = ek_wire_get_service(in);
-	struct ek_mirror_peer *p = &m->peers[peer];
+	struct ek_mirror_counters *counters = &m->peers[peer].counters;
 	int id = ek_mirror_find(m, &name);
 
 	while (ek_wire_more(in)) {
 		struct ek_wire_slot slot = ek_wire_get_slot(in);
-		uint32_t current = translate(m, peer, ek_slot_current(slot.word));
-		uint32_t origin = translate(m, peer, ek_slot_origin(slot.word));
 
 		if (in->bad || slot.slot >= EK_RING_SIZE)
 			return false;
-		p->counters.slots_received++;
-		if (id < 0 || (!current && ek_slot_current(slot.word))) {
-			p->counters.unknown++;
+		counters->slots_received++;
+		/* Two owners: the election will tell them apart. */
+		if (id >= 0 && m->services[id].shadow)
 			continue;
-		}
-		if (m->services[id].shadow) /* two owners: the election will tell them apart */
-			continue;
-		ek_datapath_slot_store(
-			m->options.datapath, id, slot.slot,
-			ek_slot(current, origin ? origin : current, slot.word & EK_SLOT_LOOKUP),
-			now);
+		if (id < 0 || !translate_slot(m, peer, &slot.word))
+			counters->unknown++;
+		else
+			ek_datapath_slot_store(m->options.datapath, id, slot.slot, slot.word, now);
 	}
 	return true;
+}
+
+/*
+ * An entry that comes to a slot which looks none up, since this node did not know that there was
+ * one: of a follower that was cut off, say. It would go unseen now, and be found when the slot
+ * changes next, by another connection.
+ */
+static void see_entry(struct ek_mirror *m, uint32_t row, const struct ek_flow_image *image,
+		      uint32_t now)
+{
+	uint16_t id = m->options.state->backends[row].row.service;
+	int slot = ek_datapath_overlooked(m->options.datapath, image->bucket, image->entry);
+	struct ek_mirror_service *s = &m->services[id];
+	uint32_t word;
+
+	if (slot < 0 || !s->shadow)
+		return;
+	word = ek_datapath_ring(m->options.datapath, id)->slot[slot] | EK_SLOT_LOOKUP;
+	ek_datapath_slot_store(m->options.datapath, id, slot, word, now);
+	s->seen = true;
+}
+
+/* What the peers have of the ring, with what this node has begun to look up. */
+static void tell_seen(struct ek_mirror *m, uint16_t id)
+{
+	const struct ek_ring *ring = ek_datapath_ring(m->options.datapath, id);
+	struct ek_mirror_service *s = &m->services[id];
+	uint32_t *words = s->shadow && ring ? malloc(EK_RING_SIZE * sizeof(*words)) : NULL;
+
+	if (!words)
+		return;
+	s->seen = false;
+	for (uint32_t i = 0; i < EK_RING_SIZE; i++)
+		words[i] = s->shadow[i] | (ring->slot[i] & EK_SLOT_LOOKUP);
+	ek_mirror_tell_ring(m, id, words);
+	free(words);
 }
 
 static bool receive_entries(struct ek_mirror *m, size_t peer, struct ek_wire_in *in, uint32_t now)
@@ -534,8 +587,12 @@ static bool receive_entries(struct ek_mirror *m, size_t peer, struct ek_wire_in 
 		image.entry = ek_flow_entry(image.entry, row, state, image.entry & EK_TICK_MASK);
 		if (ek_datapath_store(m->options.datapath, &image, now) == EK_STORED_NO_ROOM)
 			p->counters.unplaced++;
+		see_entry(m, row, &image, now);
 		ek_mirror_table_named(m, peer, image.bucket, image.entry);
 	}
+	for (uint32_t id = 0; id < EK_SERVICES_MAX; id++)
+		if (m->services[id].seen)
+			tell_seen(m, id);
 	return true;
 }
 
@@ -547,7 +604,8 @@ static bool receive_drops(struct ek_mirror *m, struct ek_wire_in *in, uint32_t n
 
 		if (in->bad || drop.bucket >= ek_datapath_buckets(m->options.datapath))
 			return false;
-		if (!ek_datapath_drop(m->options.datapath, drop.bucket, drop.entry, now, &image))
+		if (!ek_datapath_drop(m->options.datapath, drop.bucket, drop.entry, UINT32_MAX, now,
+				      &image))
 			ek_mirror_queue(m, &image);
 	}
 	return true;
@@ -563,6 +621,7 @@ static void receive_ack(struct ek_mirror *m, size_t peer, uint64_t number)
 	p->counters.lag_us = m->options.now_us() - p->marked_us;
 	if (p->counters.lag_us > p->counters.lag_max_us)
 		p->counters.lag_max_us = p->counters.lag_us;
+	p->marked_us = m->options.now_us(); /* those that are left came later */
 	m->options.progress(m->options.arg, peer);
 }
 
@@ -578,8 +637,10 @@ static bool receive(struct ek_mirror *m, size_t peer, uint8_t type, struct ek_wi
 			m->peers[peer].synced = true;
 		m->options.progress(m->options.arg, peer);
 		return !in->bad;
-	case EK_WIRE_MARK:
-		ek_mirror_send_number(m, peer, EK_WIRE_ACK, ek_wire_get64(in));
+	case EK_WIRE_MARK: /* what was done by the ring before goes first */
+		ek_mirror_tell_news(m);
+		m->peers[peer].due.ack = ek_wire_get64(in);
+		ek_mirror_say_numbers(m, peer);
 		return !in->bad;
 	case EK_WIRE_ACK:
 		receive_ack(m, peer, ek_wire_get64(in));
@@ -593,9 +654,9 @@ static bool receive(struct ek_mirror *m, size_t peer, uint8_t type, struct ek_wi
 	case EK_WIRE_DROPS:
 		return receive_drops(m, in, now);
 	case EK_WIRE_FORGET:
-		return receive_forget(m, peer, in, now);
+		return ek_mirror_receive_forget(m, peer, in, now);
 	case EK_WIRE_FORGOTTEN:
-		return receive_forgotten(m, peer, in);
+		return ek_mirror_receive_forgotten(m, peer, in);
 	case EK_WIRE_TABLE:
 		ek_mirror_table_begin(m, peer);
 		return true;
@@ -621,13 +682,28 @@ bool ek_mirror_message(struct ek_mirror *m, size_t peer, uint8_t type, const voi
 
 /* --- peers ----------------------------------------------------------------------------------- */
 
+/* With nobody to tell, rings went their way; from here on they are as the peers are told. */
+static void begin_telling(struct ek_mirror *m)
+{
+	for (uint32_t id = 0; id < EK_SERVICES_MAX; id++) {
+		const struct ek_ring *ring = ek_datapath_ring(m->options.datapath, id);
+
+		if (ring && m->services[id].shadow)
+			memcpy(m->services[id].shadow, ring->slot, sizeof(ring->slot));
+		ek_datapath_mirrored(m->options.datapath, id, true, m->services[id].stateful);
+	}
+}
+
 void ek_mirror_peer_up(struct ek_mirror *m, size_t peer)
 {
 	struct ek_mirror_peer *p = &m->peers[peer];
 
+	if (!ek_mirror_has_peers(m))
+		begin_telling(m);
 	p->up = p->stale = p->renamed = true;
 	p->synced = p->behind = false;
 	p->bulk = (struct ek_mirror_bulk){0};
+	p->due = (struct ek_mirror_due){0};
 	p->acked = p->marked = m->mark;
 	memset(p->told, 0, m->options.state->limit * sizeof(*p->told));
 	memset(p->names, 0, (EK_BACKENDS_MAX + 1) * sizeof(*p->names));
@@ -638,10 +714,11 @@ void ek_mirror_peer_up(struct ek_mirror *m, size_t peer)
 void ek_mirror_peer_down(struct ek_mirror *m, size_t peer)
 {
 	m->peers[peer].up = m->peers[peer].synced = false;
+	ek_datapath_tick(m->options.datapath, &m->peers[peer].alone);
 	ek_mirror_table_stop(m, peer);
 	for (uint32_t id = 0; id < EK_SERVICES_MAX; id++)
 		if (m->services[id].asking & 1u << peer)
-			answered(m, id, peer);
+			ek_mirror_answered(m, id, peer);
 	m->options.progress(m->options.arg, peer);
 }
 
@@ -651,8 +728,10 @@ void ek_mirror_want(struct ek_mirror *m, size_t peer)
 
 	p->synced = false;
 	p->wanted++;
-	if (p->up)
-		ek_mirror_send_number(m, peer, EK_WIRE_WANT, p->wanted);
+	if (!p->up)
+		return;
+	p->due.want = p->wanted;
+	ek_mirror_say_numbers(m, peer);
 }
 
 bool ek_mirror_synced(const struct ek_mirror *m, size_t peer)
@@ -670,14 +749,18 @@ const struct ek_mirror_counters *ek_mirror_counters(const struct ek_mirror *m, s
 struct ek_mirror *ek_mirror_new(const struct ek_mirror_options *options)
 {
 	struct ek_mirror *m = calloc(1, sizeof(*m));
-	const struct ek_sweep_hooks hooks = {.arg = m, .expired = on_expired, .forget = on_forget};
+	uint32_t now = 0;
+	const struct ek_sweep_hooks hooks = {
+		.arg = m, .expired = on_expired, .forget = ek_mirror_on_forget};
 
 	if (!m)
 		return NULL;
 	m->options = *options;
+	ek_datapath_tick(options->datapath, &now);
 	for (size_t i = 0; i < options->n_peers; i++) {
 		struct ek_mirror_peer *p = &m->peers[i];
 
+		p->alone = now - RESTART_TICKS;
 		p->told = calloc(options->state->limit, sizeof(*p->told));
 		p->names = calloc(EK_BACKENDS_MAX + 1, sizeof(*p->names));
 		p->rows = calloc(EK_BACKENDS_MAX + 1, sizeof(*p->rows));
@@ -695,7 +778,7 @@ void ek_mirror_free(struct ek_mirror *m)
 	if (!m)
 		return;
 	for (uint32_t id = 0; id < EK_SERVICES_MAX; id++) {
-		ek_datapath_mirrored(m->options.datapath, id, false);
+		ek_datapath_mirrored(m->options.datapath, id, false, false);
 		free(m->services[id].shadow);
 	}
 	for (size_t i = 0; i < m->options.n_peers; i++) {

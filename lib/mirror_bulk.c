@@ -9,19 +9,27 @@
 #include "mirror_private.h"
 
 #define STEP_BUCKETS 4096
+#define STEP_RINGS   4
+/* A peer that is gone is noticed in so many ticks. */
+#define LATE_TICKS 3
 /* More waits than this: the peer is given time. */
 #define BACKLOG_HIGH (8u << 20)
 
 /* The ring whole, from the shadow: what the peers were told is what they should have. */
 void ek_mirror_send_ring(struct ek_mirror *m, size_t peer, uint16_t id)
 {
-	const struct ek_mirror_service *s = &m->services[id];
+	struct ek_mirror_service *s = &m->services[id];
 	struct ek_wire_service name = ek_mirror_name(m, id);
 	struct ek_wire_out out = {0};
 
 	if (!s->shadow)
 		return;
-	ek_mirror_introduce(m, peer);
+	if (s->asking) /* what the peer forgets for the question it is about to be told again */
+		memset(s->refused, 0xff, sizeof(s->refused));
+	if (ek_mirror_introduce(m, peer)) {
+		ek_mirror_bulk_rings(m, peer);
+		return;
+	}
 	ek_wire_put_service(&out, &name);
 	for (uint32_t i = 0; i < EK_RING_SIZE; i++) {
 		struct ek_wire_slot slot = {.slot = i, .word = s->shadow[i]};
@@ -51,17 +59,57 @@ void ek_mirror_bulk_begin(struct ek_mirror *m, size_t peer, uint64_t end)
 	bulk->end = end;
 }
 
-/* Entries that peers are not told of stay here. */
-static bool is_mirrored(const struct ek_mirror *m, uint64_t entry)
+/*
+ * For how many ticks this node has been doing things that the peer cannot have heard of. A
+ * connection that it used before, and which the owner does not name, has ended meanwhile: its
+ * addresses may be another connection's by now. A few more: a connection that is lost is found so
+ * late, and what was said last may not have arrived.
+ */
+static uint32_t unheard(const struct ek_mirror *m, const struct ek_mirror_peer *p)
 {
-	uint32_t row = ek_flow_backend(entry);
-	const struct ek_state_backend *backend;
+	return m->tick - p->alone + LATE_TICKS;
+}
 
-	if (!row || row >= m->options.state->limit)
+/* Entries that peers are not told of stay here; of another's service, what it does not know. */
+static bool is_mirrored(const struct ek_mirror *m, const struct ek_mirror_peer *p, uint64_t image)
+{
+	uint32_t row = ek_flow_backend(image), age = image & EK_TICK_MASK;
+	const struct ek_state_backend *backend;
+	const struct ek_mirror_service *s;
+
+	if (!row || row >= m->options.state->limit || !m->options.state->backends[row].used)
 		return false;
 	backend = &m->options.state->backends[row];
-	return backend->used && backend->row.service < EK_SERVICES_MAX &&
-	       m->services[backend->row.service].stateful;
+	s = &m->services[backend->row.service];
+	if (s->shadow || !s->stateful)
+		return s->stateful;
+	return age <= unheard(m, p) && age <= m->options.state->services[backend->row.service]
+						       .entry.timeout[ek_flow_state(image)];
+}
+
+static int send_step(struct ek_mirror *m, size_t peer, bool first, struct ek_wire_out *entries)
+{
+	int err = ek_mirror_introduce(m, peer);
+
+	if (!err && first)
+		err = m->options.send(m->options.arg, peer, EK_WIRE_TABLE, "", 0);
+	if (!err && (entries->length || entries->failed))
+		err = ek_mirror_send(m, peer, EK_WIRE_ENTRIES, entries);
+	ek_wire_free(entries);
+	return err;
+}
+
+static int send_table_end(struct ek_mirror *m, size_t peer)
+{
+	struct ek_wire_out out = {0};
+
+	for (uint32_t id = 0; id < EK_SERVICES_MAX; id++)
+		if (m->services[id].shadow && m->services[id].stateful) {
+			struct ek_wire_service name = ek_mirror_name(m, id);
+
+			ek_wire_put_service(&out, &name);
+		}
+	return ek_mirror_send(m, peer, EK_WIRE_TABLE_END, &out);
 }
 
 static void step_table(struct ek_mirror *m, size_t peer)
@@ -70,7 +118,7 @@ static void step_table(struct ek_mirror *m, size_t peer)
 	uint32_t end = ek_datapath_buckets(m->options.datapath);
 	struct ek_wire_out out = {0};
 	struct ek_flow_image image;
-	bool begun = p->bulk.bucket > 0;
+	uint32_t start = p->bulk.bucket;
 	uint64_t n = 0;
 
 	for (uint32_t left = STEP_BUCKETS;
@@ -78,29 +126,19 @@ static void step_table(struct ek_mirror *m, size_t peer)
 		for (unsigned int way = 0; way < EK_FLOW_WAYS; way++)
 			if (ek_datapath_image(m->options.datapath, p->bulk.bucket, way, m->tick,
 					      &image) &&
-			    is_mirrored(m, image.entry)) {
+			    is_mirrored(m, p, image.entry)) {
 				ek_wire_put_image(&out, &image);
 				n++;
 			}
-	ek_mirror_introduce(m, peer);
-	if (!begun)
-		m->options.send(m->options.arg, peer, EK_WIRE_TABLE, "", 0);
-	if (out.length && ek_mirror_send(m, peer, EK_WIRE_ENTRIES, &out)) {
-		p->bulk.bucket = 0; /* once more, later */
+	if (send_step(m, peer, start == 0, &out)) {
+		p->bulk.bucket = start; /* once more, later */
 		return;
 	}
 	p->counters.entries_sent += n;
-	if (p->bulk.bucket < end)
+	if (p->bulk.bucket < end || send_table_end(m, peer))
 		return;
 	p->bulk.table = false;
 	p->counters.tables++;
-	for (uint32_t id = 0; id < EK_SERVICES_MAX; id++)
-		if (m->services[id].shadow && m->services[id].stateful) {
-			struct ek_wire_service name = ek_mirror_name(m, id);
-
-			ek_wire_put_service(&out, &name);
-		}
-	ek_mirror_send(m, peer, EK_WIRE_TABLE_END, &out);
 }
 
 static void step_rings(struct ek_mirror *m, size_t peer)
@@ -116,25 +154,26 @@ static void step_rings(struct ek_mirror *m, size_t peer)
 	ek_mirror_send_ring(m, peer, bulk->service++);
 }
 
-void ek_mirror_bulk_step(struct ek_mirror *m, size_t peer)
+static void step(struct ek_mirror *m, size_t peer)
 {
 	struct ek_mirror_peer *p = &m->peers[peer];
 
-	if (m->options.backlog(m->options.arg, peer) > BACKLOG_HIGH)
-		return;
 	if (p->behind) {
 		p->behind = false;
 		p->bulk.table = true;
 		p->bulk.bucket = 0;
 	}
-	if (p->bulk.rings)
+	for (int n = 0; p->bulk.rings && n < STEP_RINGS; n++)
 		step_rings(m, peer);
-	else if (p->bulk.table)
+	if (!p->bulk.rings && p->bulk.table)
 		step_table(m, peer);
-	else if (p->bulk.end) {
-		ek_mirror_send_number(m, peer, EK_WIRE_END, p->bulk.end);
-		p->bulk.end = 0;
-	}
+}
+
+void ek_mirror_bulk_step(struct ek_mirror *m, size_t peer)
+{
+	if (m->options.backlog(m->options.arg, peer) <= BACKLOG_HIGH)
+		step(m, peer);
+	ek_mirror_say_numbers(m, peer);
 }
 
 /* --- a table that comes ---------------------------------------------------------------------- */
@@ -193,7 +232,8 @@ static void prune_bucket(struct ek_mirror *m, struct ek_mirror_peer *p, uint32_t
 		    !p->pruned[m->options.state->backends[row].row.service])
 			continue;
 		/* One that this node has used itself the owner should know. */
-		if (!ek_datapath_drop(m->options.datapath, bucket, image.entry, m->tick, &own))
+		if (!ek_datapath_drop(m->options.datapath, bucket, image.entry, unheard(m, p),
+				      m->tick, &own))
 			ek_mirror_queue(m, &own);
 	}
 }

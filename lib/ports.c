@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* See ports.h. Called by controller.c at start, on reload and when netlink reports a change. */
+/*
+ * See ports.h. Called by controller.c at start, on reload, when netlink reports a change and every
+ * second.
+ */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +13,7 @@
 struct port {
 	struct ek_port_status status;
 	struct ek_attachment *attachment;
+	bool taken; /* not attached, since another program is */
 };
 
 struct ek_ports {
@@ -82,6 +86,7 @@ static int refuse(struct port *p, int err, const struct ek_error *error)
 {
 	snprintf(p->status.why, sizeof(p->status.why), "%s", error->text);
 	p->status.number = -1;
+	p->taken = err == -EBUSY || err == -EEXIST;
 	return err;
 }
 
@@ -223,6 +228,44 @@ bool ek_ports_refresh(struct ek_ports *ports)
 		changed |= follow(ports, p, &error, &err);
 		if (err && was_attached)
 			ek_err("%s", error.text);
+	}
+	return changed;
+}
+
+/* The port stays what it is, unless that fails. */
+static void attach_again(struct ek_ports *ports, struct port *p)
+{
+	struct ek_error error = {0};
+	int err;
+
+	ek_warn("%s: the program was taken off the interface, attaching it again", p->status.name);
+	err = ek_attach_again(p->attachment, &error);
+	if (!err)
+		return;
+	release(ports, p, false);
+	if (err == -EOPNOTSUPP)
+		follow(ports, p, &error, &err);
+	else
+		refuse(p, err, &error);
+	if (err)
+		ek_err("%s", error.text);
+}
+
+bool ek_ports_verify(struct ek_ports *ports)
+{
+	bool changed = false;
+
+	for (size_t i = 0; i < ports->n; i++) {
+		struct port *p = &ports->list[i];
+		struct ek_error error = {0};
+		int err = 0;
+
+		if (p->attachment && !ek_attached(p->attachment)) {
+			attach_again(ports, p);
+			changed = true;
+		} else if (!p->attachment && p->taken && ek_attach_is_free(p->status.ifindex)) {
+			changed |= follow(ports, p, &error, &err);
+		}
 	}
 	return changed;
 }

@@ -37,6 +37,13 @@ int ek_ports_configure(struct ek_ports *ports, const struct ek_config *config,
 /* After the kernel's links changed. Returns true if a port's number or state did. */
 bool ek_ports_refresh(struct ek_ports *ports);
 
+/*
+ * Attaches again what others have taken off, and what was not since another's program was there,
+ * which is gone. To be called every now and then: the kernel does not report it. Returns true if
+ * anything changed.
+ */
+bool ek_ports_verify(struct ek_ports *ports);
+
 /* Port number of an attached interface, or -1. */
 int ek_ports_by_ifindex(const struct ek_ports *ports, int ifindex);
 size_t ek_ports_count(const struct ek_ports *ports);

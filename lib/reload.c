@@ -86,12 +86,17 @@ static char *read_text(const struct ek_controller *c, const char *services,
 		       struct ek_errors *errors)
 {
 	size_t length, merged_length;
-	char *text = ek_config_read(c->options.config_path, &length, errors), *merged;
+	char *text = ek_config_read(c->options.config_path, &length, errors), *merged = NULL;
 
-	if (!text || !services ||
-	    ek_config_services_replace(text, length, services, strlen(services), &merged,
-				       &merged_length))
-		return text; /* as it is: whatever is wrong with it has its line there */
+	if (!text || !services)
+		return text;
+	if (ek_config_services_replace(text, length, services, strlen(services), &merged,
+				       &merged_length)) {
+		ek_config_free(ek_config_parse(text, length, errors)); /* is it the file? */
+		if (!errors->count)
+			ek_errors_add(errors, 0, 0, "services",
+				      "those of the primary cannot be put into this file");
+	}
 	free(text);
 	return merged;
 }

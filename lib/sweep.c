@@ -26,6 +26,7 @@ static void service_free(struct ek_sweep_service *s)
 	free(s->busy);
 	free(s->changed);
 	free(s->pending);
+	free(s->held);
 	memset(s, 0, sizeof(*s));
 }
 
@@ -53,7 +54,8 @@ int ek_sweep_service_set(struct ek_sweep *sweep, uint16_t id, struct ek_ring *ri
 		s->busy = calloc(1, EK_RING_BITMAP);
 		s->changed = malloc(EK_RING_BITMAP);
 		s->pending = calloc(1, EK_RING_BITMAP);
-		if (!s->busy || !s->changed || !s->pending) {
+		s->held = calloc(1, EK_RING_BITMAP);
+		if (!s->busy || !s->changed || !s->pending || !s->held) {
 			service_free(s);
 			return -ENOMEM;
 		}
@@ -229,7 +231,7 @@ static void visit_ring(struct ek_sweep *sweep, uint16_t id, uint32_t now)
 		if (s->role == EK_SWEEP_OWN && ek_slot_remembers(slot, s->tracking) &&
 		    !ek_bit(s->changed, i) &&
 		    ek_slot_may_forget(slot, hit, now, idle, ek_bit(s->busy, i))) {
-			if (s->mirrored)
+			if (s->asks)
 				ek_bit_set(s->pending, i);
 			else
 				forget_slot(sweep, s, i);
@@ -238,10 +240,12 @@ static void visit_ring(struct ek_sweep *sweep, uint16_t id, uint32_t now)
 		keep_hit(s, i, hit, now, idle);
 		count_slot(sweep, &result, s->ring->slot[i], ek_tick_age(hit, now), s->tracking);
 	}
+	for (size_t i = 0; i < EK_RING_BITMAP; i++)
+		s->held[i] &= s->busy[i] | s->changed[i];
 	sweep->results[id] = result;
 	s->entries = 0;
 	memset(s->busy, 0, EK_RING_BITMAP);
-	if (s->mirrored && pending)
+	if (s->asks && pending)
 		sweep->hooks.forget(sweep->hooks.arg, id, s->pending);
 }
 
@@ -273,6 +277,19 @@ void ek_sweep_touch(struct ek_sweep *sweep, uint16_t id, uint32_t slot)
 		return;
 	ek_bit_set(s->changed, slot);
 	s->pending[slot / 8] &= ~(1u << slot % 8);
+}
+
+void ek_sweep_hold(struct ek_sweep *sweep, uint16_t id, uint32_t slot)
+{
+	if (!sweep->services[id].ring)
+		return;
+	ek_bit_set(sweep->services[id].held, slot);
+	ek_sweep_touch(sweep, id, slot);
+}
+
+bool ek_sweep_holds(const struct ek_sweep *sweep, uint16_t id, uint32_t slot)
+{
+	return sweep->services[id].ring && ek_bit(sweep->services[id].held, slot);
 }
 
 void ek_sweep_role_set(struct ek_sweep *sweep, uint16_t id, enum ek_sweep_role role, uint32_t now)

@@ -41,12 +41,14 @@ struct ek_sweep_service {
 	const struct ek_service *entry;
 	enum ek_tracking tracking;
 	bool over_quota;
-	bool mirrored; /* the hooks are asked */
+	bool mirrored; /* hooks.expired is told */
+	bool asks;     /* hooks.forget is asked */
 	/* The sweep's: */
 	enum ek_sweep_role role;
 	unsigned int renewing;	 /* passes until everything is renewed */
 	uint8_t *busy, *changed; /* EK_RING_BITMAP each; changed since this pass began */
 	uint8_t *pending;	 /* may forget once the peers agree, unless they change before */
+	uint8_t *held;		 /* of a follower: has used an entry that the owner let go of */
 	uint32_t entries;	 /* of the pass under way */
 };
 
@@ -103,6 +105,9 @@ void ek_sweep_role_set(struct ek_sweep *sweep, uint16_t id, enum ek_sweep_role r
 void ek_sweep_touch(struct ek_sweep *sweep, uint16_t id, uint32_t slot);
 /* After ek_ring_apply(): what has changed is not to be forgotten by an answer to come. */
 void ek_sweep_unask(struct ek_sweep *sweep, uint16_t id);
+/* A follower has used an entry of the slot: it does not forget while a pass meets that. */
+void ek_sweep_hold(struct ek_sweep *sweep, uint16_t id, uint32_t slot);
+bool ek_sweep_holds(const struct ek_sweep *sweep, uint16_t id, uint32_t slot);
 /* The slot of an entry that lies at `at` in the table. */
 uint32_t ek_sweep_slot(const struct ek_sweep *sweep, uint16_t id, const __u64 *at, __u64 entry);
 /* The peers' answer to hooks.forget: those still pending and not `refused` (or NULL) forget. */

@@ -22,13 +22,14 @@
 #include <time.h>
 #include <unistd.h>
 #include <sys/pidfd.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <event2/event.h>
 #include "track_script.h"
 
 #define OUTPUT_KEPT  200
 #define OUTPUT_READ  16384 /* a turn of the loop; what is not kept is read and forgotten */
-#define FREE_WAIT_MS 1000
+#define FREE_WAIT_MS 5
 #define RECHECK_MS   10
 #define WHY	     128
 
@@ -266,6 +267,7 @@ static int run(struct ek_track_script *script)
 	status = spawn(script->command, ends[1], &pid);
 	close(ends[1]);
 	if (!status) {
+		setpriority(PRIO_PROCESS, pid, 0); /* not ahead of heartbeats, as its parent is */
 		status = attach(script, pid, ends[0]);
 		if (!status)
 			return 0;
@@ -392,13 +394,30 @@ struct ek_track_script *ek_track_script_new(struct event_base *base, const char 
 	return script;
 }
 
+static void on_late_exit(evutil_socket_t pidfd, short what, void *arg)
+{
+	siginfo_t info;
+
+	(void)what;
+	(void)arg;
+	waitid(P_PIDFD, pidfd, &info, WEXITED | WNOHANG);
+	close(pidfd);
+}
+
+/* One that cannot die yet (a dead file server) is waited for by the event loop, not here. */
 static void reap_now(const struct ek_track_script *script)
 {
 	siginfo_t info;
+	int pidfd;
 
 	kill_group(script);
 	for (int ms = 0; ms < FREE_WAIT_MS && reap(script, &info) == -EAGAIN; ms++)
 		poll(NULL, 0, 1);
+	if (reap(script, &info) != -EAGAIN)
+		return;
+	pidfd = dup(event_get_fd(script->exited));
+	if (pidfd >= 0 && event_base_once(script->base, pidfd, EV_READ, on_late_exit, NULL, NULL))
+		close(pidfd);
 }
 
 static void free_event(struct event *event)

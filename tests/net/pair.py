@@ -107,12 +107,20 @@ class Node(Balancer):
     def peer(self, name):
         return next(p for p in self.ha_status()["peers"] if p["name"] == name)
 
-    def held(self, flows, services=None, **options):
-        """How many of the flows are held by what, as this node's maps have it."""
-        # pinned.py reads the key where a node without `hash-key` keeps its own.
+    def _lend_key(self):
+        """pinned.py reads the key where a node without `hash-key` keeps its own."""
         own = self.dir / "lib/evenkeel/hash-key"
         if not os.path.lexists(own):
             own.symlink_to("../../../etc/evenkeel/hash.key")
+
+    def maps(self):
+        """Its pinned maps, a context manager."""
+        self._lend_key()
+        return pinned.Pinned(self)
+
+    def held(self, flows, services=None, **options):
+        """How many of the flows are held by what, as this node's maps have it."""
+        self._lend_key()
         return pinned.held(self, services or WEB, flows, **options)
 
     def dead_interval(self, priority=None, interval=INTERVAL):
