@@ -102,6 +102,7 @@ static __always_inline void tell(__u64 entry, __u32 bucket, __u32 way, __u8 flag
 	__u32 cpu = bpf_get_smp_processor_id();
 	struct ek_news *log = bpf_map_lookup_elem(&news, &cpu);
 	struct ek_news_record *record;
+	__u64 head;
 
 	if (!log)
 		return;
@@ -110,7 +111,10 @@ static __always_inline void tell(__u64 entry, __u32 bucket, __u32 way, __u8 flag
 	record->bucket = bucket;
 	record->way = way;
 	record->flags = flags;
-	__sync_fetch_and_add(&log->head, 1);
+	/* Whose result is used it is a full barrier, so that the record is there first on any CPU.
+	 */
+	head = __sync_fetch_and_add(&log->head, 1);
+	EK_OPAQUE(head);
 }
 
 static __always_inline int select_remembering(const struct ek_service *service,

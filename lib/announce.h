@@ -50,7 +50,8 @@ int ek_announcer_send(struct ek_announcer *a, const uint8_t mac[6]);
 
 /*
  * Adds or removes the host route of a VIP (dev lo, protocol EK_NETLINK_PROTOCOL, main table,
- * -EEXIST if somebody else's is there), for `announce: route`. Removing what is not there is no error.
+ * -EEXIST if somebody else's is there), for `announce: route`. Removing what is not there is no
+ * error.
  */
 int ek_announce_route(const struct ek_ip *vip, bool present);
 /*

@@ -655,13 +655,14 @@ int ek_controller_load_services(struct ek_controller *c, const char *services,
 static bool has_row_for(const struct ek_controller *c, const struct ek_service_runtime *s,
 			const struct ek_ip *address)
 {
+	uint32_t left = c->state.limit / 8 + 1; /* kept for backends of the file */
+
 	for (size_t i = 0; i < s->n_members; i++)
 		if (ek_ip_equal(&s->members[i].backend->address, address))
 			return true;
-	for (uint32_t i = 1; i < c->state.limit; i++)
-		if (!c->state.backends[i].used)
-			return true;
-	return false;
+	for (uint32_t i = 1; i < c->state.limit && left; i++)
+		left -= !c->state.backends[i].used;
+	return !left;
 }
 
 uint16_t ek_controller_adopt(struct ek_controller *c, uint16_t service, const struct ek_ip *address)

@@ -215,7 +215,7 @@ int ek_datapath_publish(struct ek_datapath *dp, uint16_t id)
 
 	entry.flags |= s->over_quota ? EK_SERVICE_F_OVER_QUOTA : 0;
 	entry.flags |= s->mirrored ? EK_SERVICE_F_MIRRORED : 0;
-	dp->patient[id] = s->role != EK_SWEEP_OWN;
+	dp->patient[id] = s->role != EK_SWEEP_OWN && s->stateful;
 	for (int i = 0; dp->patient[id] && i < EK_FLOW_STATES; i++)
 		entry.timeout[i] += i == EK_FLOW_EMBRYONIC ? 0 : EK_SWEEP_PATIENCE;
 	return publish(dp, &entry);

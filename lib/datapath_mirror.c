@@ -134,14 +134,15 @@ static enum ek_stored store_new(struct ek_datapath *dp, const struct ek_flow_ima
 
 /*
  * Two nodes know different things of a flow: the younger is right or, of equals, the owner's. What
- * the owner says of the state a follower takes, whose copies look younger than they are.
+ * the owner says of the state a follower takes, whose copies look younger than they are. Who is
+ * renewing all ages does not know which of its own is young.
  */
 static bool is_contradicted(const struct ek_sweep_service *s, uint64_t own, uint64_t image,
 			    uint32_t own_age, uint32_t age)
 {
 	if (s->role == EK_SWEEP_FOLLOW)
 		return ek_flow_backend(own) != ek_flow_backend(image) && own_age < age;
-	return own_age <= age;
+	return own_age < age || (own_age == age && s->role == EK_SWEEP_OWN);
 }
 
 enum ek_stored ek_datapath_store(struct ek_datapath *dp, const struct ek_flow_image *image,
@@ -155,6 +156,7 @@ enum ek_stored ek_datapath_store(struct ek_datapath *dp, const struct ek_flow_im
 	s = service_of(dp, entry, &id);
 	if (!s)
 		return EK_STORED_KEPT;
+	ek_sweep_name(&dp->sweep, ek_flow_backend(entry));
 	at = find_live(dp, image->bucket, entry);
 	if (!at)
 		return store_new(dp, image, entry, id, now);
@@ -215,6 +217,8 @@ void ek_datapath_slot_store(struct ek_datapath *dp, uint16_t id, uint32_t slot, 
 	struct ek_ring *ring = dp->rings[id].ring;
 	uint32_t idle = dp->entries[id].timeout[EK_FLOW_ESTABLISHED];
 
+	ek_sweep_name(&dp->sweep, ek_slot_current(word));
+	ek_sweep_name(&dp->sweep, ek_slot_origin(word));
 	if (!ring || ring->slot[slot] == word)
 		return;
 	/* The hit first: a slot that says LOOKUP must not be found with an old one. */
@@ -257,6 +261,8 @@ int ek_datapath_ring_preview(struct ek_datapath *dp, const struct ek_op *op,
 		words[i] = ek_slot_change(op->fresh || !ring ? 0 : ring->slot[i], choices[i],
 					  op->tracking, &left);
 	free(choices);
+	if (dp->pulse)
+		dp->pulse(dp->pulse_arg);
 	return err;
 }
 
@@ -272,7 +278,7 @@ void ek_datapath_role(struct ek_datapath *dp, uint16_t id, enum ek_sweep_role ro
 	enum ek_sweep_role before = dp->sweep.services[id].role;
 	uint32_t now = 0;
 
-	if (!dp->rings[id].ring || ek_datapath_tick(dp, &now))
+	if (!dp->rings[id].ring || before == role || ek_datapath_tick(dp, &now))
 		return;
 	ek_sweep_role_set(&dp->sweep, id, role, now);
 	if (dp->sweep.services[id].role != before)
@@ -286,9 +292,11 @@ void ek_datapath_mirrored(struct ek_datapath *dp, uint16_t id, bool peers, bool 
 	if (!dp->rings[id].ring)
 		return;
 	dp->sweep.services[id].asks = peers;
-	if (dp->sweep.services[id].mirrored == mirrored)
+	if (dp->sweep.services[id].mirrored == mirrored &&
+	    dp->sweep.services[id].stateful == stateful)
 		return;
 	dp->sweep.services[id].mirrored = mirrored;
+	dp->sweep.services[id].stateful = stateful;
 	ek_datapath_publish(dp, id);
 }
 

@@ -365,14 +365,21 @@ void ek_ha_gate(struct ek_ha *ha, struct ek_plan *plan)
 	bool late;
 
 	ha->waiting = false;
+	if (!has_loss(plan))
+		ha->loss_ms = 0;
+	else if (!ha->loss_ms)
+		ha->loss_ms = ek_ha_now_ms();
 	if (!ha->mirror || !ek_plan_changes_rings(plan))
 		return;
 	number = ek_mirror_announce(ha->mirror, plan);
 	if (ek_mirror_acked(ha->mirror, number))
 		return;
 	silence_ms = ek_mirror_silence_us(ha->mirror) / 1000;
+	/* While other rings change there is always something that was not acknowledged yet. */
+	if (ha->loss_ms && ek_ha_now_ms() - ha->loss_ms > silence_ms)
+		silence_ms = ek_ha_now_ms() - ha->loss_ms;
 	late = silence_ms >= ha->config->ack_timeout;
-	if (late && has_loss(plan)) {
+	if (late && ha->loss_ms) {
 		ha->unmirrored++;
 		ha->unmirrored_us = ek_ha_now_us();
 		return;

@@ -282,9 +282,9 @@ static json_t *step_aside(struct ek_ha *ha, bool force, struct ek_error *error)
 {
 	const struct ek_ha_peer *next = successor(ha);
 	struct ek_ha_view view = ek_ha_view(ha, 0);
-	const char *why = ek_ha_refuse_failover(&view, next && next->disabled,
-						next && next->stay == EK_STAY_SECONDARY,
-						next && next->synced, force);
+	const char *why = ek_ha_refuse_failover(
+		&view, next && next->disabled, next && next->stay == EK_STAY_SECONDARY,
+		next && next->synced && !ek_mirror_behind(ha->mirror, next - ha->peers), force);
 
 	if (why) {
 		ek_error_set(error, "%s", why);

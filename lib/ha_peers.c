@@ -203,10 +203,19 @@ static enum ek_stay stay_of(const char *name)
 	return EK_STAY_NONE;
 }
 
+/* What the old primary said last may have come after the new one's rings. */
+static void hear_successor(struct ek_ha *ha, uint8_t vrid)
+{
+	for (size_t p = 0; p < ha->n_peers; p++)
+		if (ha->peers[p].connected && ha->peers[p].primary[vrid])
+			ek_mirror_want(ha->mirror, p);
+}
+
 /* Who newly is primary of something that this node is not has things to tell. */
 static bool take_primary(struct ek_ha *ha, struct ek_ha_peer *peer, const json_t *list)
 {
 	bool primary[256] = {false}, news = false;
+	bool deposed[EK_INSTANCES_MAX] = {false};
 	json_t *vrid;
 	size_t i;
 
@@ -218,8 +227,12 @@ static bool take_primary(struct ek_ha *ha, struct ek_ha_peer *peer, const json_t
 		uint8_t id = ha->instances[i].config->vrid;
 
 		news |= primary[id] && !peer->primary[id] && !ek_ha_is_primary(ha, i);
+		deposed[i] = !primary[id] && peer->primary[id];
 	}
 	memcpy(peer->primary, primary, sizeof(primary));
+	for (i = 0; i < ha->n_instances; i++)
+		if (deposed[i])
+			hear_successor(ha, ha->instances[i].config->vrid);
 	return news;
 }
 
@@ -458,6 +471,15 @@ static void on_message(void *arg, size_t peer, uint8_t type, const void *body, s
 		ek_channel_reject(ha->channel, peer, "a message that makes no sense");
 }
 
+/* Without instances, who owns the rings follows from who is there. */
+static void connection_changed(struct ek_ha *ha)
+{
+	if (ha->n_instances)
+		ek_controller_apply_soon(ha->c);
+	else
+		ek_controller_rebuild(ha->c);
+}
+
 static void on_up(void *arg, size_t peer)
 {
 	struct ek_ha *ha = arg;
@@ -471,7 +493,7 @@ static void on_up(void *arg, size_t peer)
 	say(ha, peer, EK_WIRE_STATUS, status);
 	json_decref(status);
 	ek_mirror_peer_up(ha->mirror, peer);
-	ek_controller_apply_soon(ha->c);
+	connection_changed(ha);
 }
 
 static void on_down(void *arg, size_t peer)
@@ -482,21 +504,24 @@ static void on_down(void *arg, size_t peer)
 	p->connected = p->greeted = false;
 	ek_notice("peer %s: disconnected", p->config->name);
 	ek_mirror_peer_down(ha->mirror, peer);
-	ek_controller_apply_soon(ha->c);
+	connection_changed(ha);
 	ek_ha_recheck(ha);
 }
 
 /* What must be alike for rings and entries to mean the same. */
 struct hello {
-	uint32_t format, buckets, key_check, ring_size;
+	uint32_t format, buckets, key_check, ring_size, tick;
 };
 
 static struct hello own_hello(const struct ek_ha *ha)
 {
+	struct ek_clock clock = ek_datapath_clock(ha->c->datapath);
+
 	return (struct hello){.format = htonl(EK_WIRE_FORMAT),
 			      .buckets = htonl(ek_datapath_buckets(ha->c->datapath)),
 			      .key_check = htonl(ek_datapath_key_check(ha->c->datapath)),
-			      .ring_size = htonl(EK_RING_SIZE)};
+			      .ring_size = htonl(EK_RING_SIZE),
+			      .tick = htonl((clock.hz << 8) + clock.shift)};
 }
 
 static const char *on_check(void *arg, size_t peer, const void *bytes, size_t length)
@@ -514,6 +539,8 @@ static const char *on_check(void *arg, size_t peer, const void *bytes, size_t le
 		return "it has another hash key: copy one node's key to the other";
 	if (hello.buckets != own.buckets)
 		return "it has another limits.flows";
+	if (hello.tick != own.tick)
+		return "its kernel has another HZ: ages would mean something else";
 	return hello.ring_size == own.ring_size ? NULL : "it has rings of another size";
 }
 

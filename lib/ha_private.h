@@ -92,6 +92,7 @@ struct ek_ha {
 	uint64_t unmirrored_us; /* since when one is; 0 = none */
 	uint64_t window_us, window_max_us;
 	bool waiting;
+	uint64_t loss_ms; /* since when a backend that was lost waits; 0 = none */
 };
 
 uint64_t ek_ha_now_us(void);

@@ -166,7 +166,7 @@ size_t ek_mirror_tell_ring(struct ek_mirror *m, uint16_t id, const uint32_t *wor
 		/* A ring that the peer does not follow any more is a ring to be sent whole. */
 		if (out.failed || ek_mirror_introduce(m, i) ||
 		    m->options.send(m->options.arg, i, EK_WIRE_RING, out.bytes, out.length))
-			ek_mirror_bulk_rings(m, i);
+			ek_mirror_bulk_ring(m, i, id);
 	}
 	ek_wire_free(&out);
 	return n;
@@ -197,8 +197,8 @@ void ek_mirror_service(struct ek_mirror *m, uint16_t id, bool own, bool stateful
 		s->asking = 0;
 	} else if (!s->shadow) {
 		s->shadow = shadow_new(ring);
-		for (size_t i = 0; i < m->options.n_peers; i++)
-			ek_mirror_bulk_rings(m, i);
+		for (size_t i = 0; s->shadow && i < m->options.n_peers; i++)
+			ek_mirror_bulk_ring(m, i, id);
 	}
 }
 
@@ -497,11 +497,19 @@ static uint32_t translate(struct ek_mirror *m, size_t peer, uint32_t backend)
 	return p->rows[backend] == ROW_REFUSED ? EK_BACKEND_NONE : p->rows[backend];
 }
 
-/* In this node's rows; false where the slot's backend is nobody here. */
-static bool translate_slot(struct ek_mirror *m, size_t peer, uint32_t *word)
+/* Only if it is a backend of this service. */
+static uint32_t translate_of(struct ek_mirror *m, size_t peer, int id, uint32_t backend)
 {
-	uint32_t current = translate(m, peer, ek_slot_current(*word));
-	uint32_t origin = translate(m, peer, ek_slot_origin(*word));
+	uint32_t row = translate(m, peer, backend);
+
+	return row && m->options.state->backends[row].row.service == id ? row : EK_BACKEND_NONE;
+}
+
+/* In this node's rows; false where the slot's backend is nobody here. */
+static bool translate_slot(struct ek_mirror *m, size_t peer, int id, uint32_t *word)
+{
+	uint32_t current = translate_of(m, peer, id, ek_slot_current(*word));
+	uint32_t origin = translate_of(m, peer, id, ek_slot_origin(*word));
 	bool known = current || !ek_slot_current(*word);
 
 	*word = ek_slot(current, origin ? origin : current, *word & EK_SLOT_LOOKUP);
@@ -523,7 +531,7 @@ static bool receive_ring(struct ek_mirror *m, size_t peer, struct ek_wire_in *in
 		/* Two owners: the election will tell them apart. */
 		if (id >= 0 && m->services[id].shadow)
 			continue;
-		if (id < 0 || !translate_slot(m, peer, &slot.word))
+		if (id < 0 || !translate_slot(m, peer, id, &slot.word))
 			counters->unknown++;
 		else
 			ek_datapath_slot_store(m->options.datapath, id, slot.slot, slot.word, now);
@@ -685,6 +693,9 @@ bool ek_mirror_message(struct ek_mirror *m, size_t peer, uint8_t type, const voi
 /* With nobody to tell, rings went their way; from here on they are as the peers are told. */
 static void begin_telling(struct ek_mirror *m)
 {
+	ek_wire_free(&m->entries); /* for peers that left */
+	ek_wire_free(&m->drops);
+	m->n_entries = 0;
 	for (uint32_t id = 0; id < EK_SERVICES_MAX; id++) {
 		const struct ek_ring *ring = ek_datapath_ring(m->options.datapath, id);
 
@@ -737,6 +748,13 @@ void ek_mirror_want(struct ek_mirror *m, size_t peer)
 bool ek_mirror_synced(const struct ek_mirror *m, size_t peer)
 {
 	return m->peers[peer].up && m->peers[peer].synced;
+}
+
+bool ek_mirror_behind(const struct ek_mirror *m, size_t peer)
+{
+	const struct ek_mirror_peer *p = &m->peers[peer];
+
+	return p->behind || p->bulk.table || p->bulk.rings;
 }
 
 const struct ek_mirror_counters *ek_mirror_counters(const struct ek_mirror *m, size_t peer)

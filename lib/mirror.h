@@ -98,6 +98,9 @@ bool ek_mirror_has_peers(const struct ek_mirror *m);
 /* Reads the log of the data plane, sends what is due; to be called every few milliseconds. */
 void ek_mirror_pump(struct ek_mirror *m);
 
+/* Is there something that the peer could not be told yet, a whole table or ring for instance? */
+bool ek_mirror_behind(const struct ek_mirror *m, size_t peer);
+
 const struct ek_mirror_counters *ek_mirror_counters(const struct ek_mirror *m, size_t peer);
 
 #endif

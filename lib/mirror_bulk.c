@@ -27,7 +27,7 @@ void ek_mirror_send_ring(struct ek_mirror *m, size_t peer, uint16_t id)
 	if (s->asking) /* what the peer forgets for the question it is about to be told again */
 		memset(s->refused, 0xff, sizeof(s->refused));
 	if (ek_mirror_introduce(m, peer)) {
-		ek_mirror_bulk_rings(m, peer);
+		ek_mirror_bulk_ring(m, peer, id);
 		return;
 	}
 	ek_wire_put_service(&out, &name);
@@ -38,15 +38,24 @@ void ek_mirror_send_ring(struct ek_mirror *m, size_t peer, uint16_t id)
 	}
 	m->peers[peer].counters.slots_sent += EK_RING_SIZE;
 	if (ek_mirror_send(m, peer, EK_WIRE_RING, &out))
-		ek_mirror_bulk_rings(m, peer);
+		ek_mirror_bulk_ring(m, peer, id);
+}
+
+void ek_mirror_bulk_ring(struct ek_mirror *m, size_t peer, uint16_t id)
+{
+	struct ek_mirror_bulk *bulk = &m->peers[peer].bulk;
+
+	m->services[id].whole |= 1u << peer;
+	if (!bulk->rings || id < bulk->service)
+		bulk->service = id;
+	bulk->rings = true;
 }
 
 void ek_mirror_bulk_rings(struct ek_mirror *m, size_t peer)
 {
-	struct ek_mirror_bulk *bulk = &m->peers[peer].bulk;
-
-	bulk->rings = true;
-	bulk->service = 0;
+	for (uint32_t id = 0; id < EK_SERVICES_MAX; id++)
+		if (m->services[id].shadow)
+			ek_mirror_bulk_ring(m, peer, id);
 }
 
 void ek_mirror_bulk_begin(struct ek_mirror *m, size_t peer, uint64_t end)
@@ -144,13 +153,15 @@ static void step_table(struct ek_mirror *m, size_t peer)
 static void step_rings(struct ek_mirror *m, size_t peer)
 {
 	struct ek_mirror_bulk *bulk = &m->peers[peer].bulk;
+	struct ek_mirror_service *s = m->services;
 
-	while (bulk->service < EK_SERVICES_MAX && !m->services[bulk->service].shadow)
+	while (bulk->service < EK_SERVICES_MAX && !(s[bulk->service].whole & 1u << peer))
 		bulk->service++;
 	if (bulk->service == EK_SERVICES_MAX) {
 		bulk->rings = false;
 		return;
 	}
+	s[bulk->service].whole &= ~(1u << peer);
 	ek_mirror_send_ring(m, peer, bulk->service++);
 }
 

@@ -47,6 +47,7 @@ struct ek_mirror_peer {
 
 struct ek_mirror_service {
 	uint32_t *shadow; /* what the peers were told; NULL: this node does not own the ring */
+	uint32_t whole;	  /* peers, by bit, to which the ring is to be sent whole */
 	bool stateful;
 	bool moved;	   /* the ring may differ from the shadow */
 	bool seen;	   /* some of its slots look up what the peers' do not */
@@ -94,6 +95,7 @@ void ek_mirror_table_stop(struct ek_mirror *m, size_t peer);
 void ek_mirror_prune_step(struct ek_mirror *m, size_t peer);
 void ek_mirror_send_ring(struct ek_mirror *m, size_t peer, uint16_t id);
 void ek_mirror_bulk_begin(struct ek_mirror *m, size_t peer, uint64_t end);
+void ek_mirror_bulk_ring(struct ek_mirror *m, size_t peer, uint16_t id);
 void ek_mirror_bulk_rings(struct ek_mirror *m, size_t peer);
 void ek_mirror_bulk_step(struct ek_mirror *m, size_t peer);
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * rtnetlink sockets over libmnl: opening, one datagram, one request with its answer (netlink(7)).
- * netlink.c, announce.c and track.c are the users. rtnetlink works a request off inside the system call that sends it,
- * so the answer is there when it returns; the receive timeout is for a kernel that fails to.
+ * netlink.c, announce.c and track.c are the users. rtnetlink works a request off inside the system
+ * call that sends it, so the answer is there when it returns; the receive timeout is for a kernel
+ * that fails to.
  */
 #include <errno.h>
 #include <sys/socket.h>

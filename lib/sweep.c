@@ -15,7 +15,8 @@ int ek_sweep_init(struct ek_sweep *sweep, struct ek_flow_bucket *flows, uint32_t
 	sweep->limit = limit;
 	sweep->counting = calloc(limit, sizeof(*sweep->counting));
 	sweep->backends = calloc(limit, sizeof(*sweep->backends));
-	if (sweep->counting && sweep->backends)
+	sweep->named = calloc(limit, sizeof(*sweep->named));
+	if (sweep->counting && sweep->backends && sweep->named)
 		return 0;
 	ek_sweep_free(sweep);
 	return -ENOMEM;
@@ -36,7 +37,9 @@ void ek_sweep_free(struct ek_sweep *sweep)
 		service_free(&sweep->services[i]);
 	free(sweep->counting);
 	free(sweep->backends);
+	free(sweep->named);
 	sweep->counting = sweep->backends = NULL;
+	sweep->named = NULL;
 }
 
 /* A service that appears in mid-pass has had no whole scan: all its slots count as changed. */
@@ -172,7 +175,8 @@ static void visit_entry(struct ek_sweep *sweep, __u64 *at, uint32_t now)
 		return;
 	s = service_of(sweep, ek_flow_backend(entry));
 	expired = !s || ek_flow_age(entry, now) > s->entry->timeout[ek_flow_state(entry)];
-	if (s && s->role != EK_SWEEP_OWN && ek_flow_state(entry) != EK_FLOW_EMBRYONIC) {
+	if (s && s->role != EK_SWEEP_OWN && s->stateful &&
+	    ek_flow_state(entry) != EK_FLOW_EMBRYONIC) {
 		if (s->role == EK_SWEEP_RENEW)
 			renew_entry(sweep, s, at, entry, now);
 		else
@@ -261,6 +265,12 @@ void ek_sweep_forget(struct ek_sweep *sweep, uint16_t id, const uint8_t *refused
 	memset(s->pending, 0, EK_RING_BITMAP);
 }
 
+void ek_sweep_name(struct ek_sweep *sweep, uint32_t row)
+{
+	if (row < sweep->limit)
+		sweep->named[row] = 2; /* the pass under way, and a whole one */
+}
+
 void ek_sweep_unask(struct ek_sweep *sweep, uint16_t id)
 {
 	struct ek_sweep_service *s = &sweep->services[id];
@@ -319,6 +329,8 @@ static void finish_pass(struct ek_sweep *sweep)
 	sweep->counting_used = 0;
 	sweep->bucket = sweep->service = 0;
 	sweep->passes++;
+	for (uint32_t row = 0; row < sweep->limit; row++)
+		sweep->named[row] -= sweep->named[row] > 0;
 	for (size_t i = 0; i < EK_SERVICES_MAX; i++) {
 		struct ek_sweep_service *s = &sweep->services[i];
 

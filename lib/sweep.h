@@ -41,6 +41,7 @@ struct ek_sweep_service {
 	const struct ek_service *entry;
 	enum ek_tracking tracking;
 	bool over_quota;
+	bool stateful; /* the owner tells when an entry has expired */
 	bool mirrored; /* hooks.expired is told */
 	bool asks;     /* hooks.forget is asked */
 	/* The sweep's: */
@@ -79,6 +80,7 @@ struct ek_sweep {
 	/* Position: a bucket, then a service. */
 	uint32_t bucket, service;
 	uint64_t passes;
+	uint8_t *named; /* [limit]: a peer named the row so lately that no whole pass can tell */
 	struct ek_sweep_backend *counting, *backends; /* [limit]: this pass's and the last one's */
 	struct ek_sweep_service_result results[EK_SERVICES_MAX];
 	uint32_t used, expired, forgot; /* entries in use, of the last pass; totals since start */
@@ -103,6 +105,8 @@ uint8_t *ek_sweep_changed(struct ek_sweep *sweep, uint16_t id);
 void ek_sweep_role_set(struct ek_sweep *sweep, uint16_t id, enum ek_sweep_role role, uint32_t now);
 /* A slot was written, or an entry of it came from a peer: only a later whole pass may judge it. */
 void ek_sweep_touch(struct ek_sweep *sweep, uint16_t id, uint32_t slot);
+/* A peer speaks of the row: only a whole pass from now on knows whether it is in use. */
+void ek_sweep_name(struct ek_sweep *sweep, uint32_t row);
 /* After ek_ring_apply(): what has changed is not to be forgotten by an answer to come. */
 void ek_sweep_unask(struct ek_sweep *sweep, uint16_t id);
 /* A follower has used an entry of the slot: it does not forget while a pass meets that. */

@@ -248,9 +248,9 @@ struct ek_member *ek_world_adopt(struct ek_service_runtime *s, const struct ek_i
 		return NULL;
 	s->members = members;
 	known = &members[s->n_members];
-	*known = (struct ek_member){.backend = backend_new(c, s->config,
-							   ek_ip_format(address, name), address,
-							   EK_HEALTH_UNKNOWN)};
+	*known =
+		(struct ek_member){.backend = backend_new(c, s->config, ek_ip_format(address, name),
+							  address, EK_HEALTH_UNKNOWN)};
 	if (!known->backend)
 		return NULL;
 	s->n_members++;
@@ -262,7 +262,8 @@ static bool still_needed(const struct ek_controller *c, const struct ek_member *
 	const struct ek_sweep_backend *b = ek_controller_swept(c, m);
 
 	return m->config || m->backend->passes_since_change < PASSES_BEFORE_FORGETTING ||
-	       b->slots || b->origins || b->embryonic || b->established || b->closing;
+	       ek_datapath_swept(c->datapath)->named[m->backend->index] || b->slots || b->origins ||
+	       b->embryonic || b->established || b->closing;
 }
 
 static bool forget_in_service(struct ek_service_runtime *s, struct ek_controller *c)

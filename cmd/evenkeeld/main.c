@@ -148,7 +148,9 @@ static int run(const struct ek_controller_options *options)
 		d.detach = d.controller.datapath && !ek_datapath_adopted(d.controller.datapath);
 		status = err == -ENODEV ? EXIT_BAD_INPUT : EXIT_FAILURE;
 	} else {
-		ek_notice("ready: node %s, %zu services", config->node, config->n_services);
+		/* not `config`: the cluster's services may have taken its place */
+		ek_notice("ready: node %s, %zu services", d.controller.config->node,
+			  d.controller.config->n_services);
 		status = loop(&d) ? EXIT_FAILURE : EXIT_SUCCESS;
 	}
 	ek_controller_stop(&d.controller, d.detach);
