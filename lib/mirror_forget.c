@@ -70,7 +70,7 @@ static void forget_alone(struct ek_mirror *m, uint16_t id)
 		memcpy(m->services[id].shadow, ring->slot, sizeof(ring->slot));
 }
 
-/* Who could not be asked refuses. */
+/* Who could not be asked refuses, and who does not have the ring. */
 static void ask(struct ek_mirror *m, uint16_t id, const struct ek_wire_out *out)
 {
 	struct ek_mirror_service *s = &m->services[id];
@@ -78,12 +78,25 @@ static void ask(struct ek_mirror *m, uint16_t id, const struct ek_wire_out *out)
 	for (size_t i = 0; i < m->options.n_peers; i++) {
 		if (!m->peers[i].up)
 			continue;
-		if (out->failed ||
+		if (out->failed || m->peers[i].bulk.rings ||
 		    m->options.send(m->options.arg, i, EK_WIRE_FORGET, out->bytes, out->length))
 			memset(s->refused, 0xff, sizeof(s->refused));
 		else
 			s->asking |= 1u << i;
 	}
+}
+
+/* Not those of which the peers have been told something that has not come to pass. */
+static void choose(struct ek_mirror *m, uint16_t id, const uint8_t *pending)
+{
+	const struct ek_ring *ring = ek_datapath_ring(m->options.datapath, id);
+	struct ek_mirror_service *s = &m->services[id];
+
+	memset(s->refused, 0, sizeof(s->refused));
+	memset(s->asked, 0, sizeof(s->asked));
+	for (uint32_t i = 0; i < EK_RING_SIZE; i++)
+		if (ek_bit(pending, i) && s->shadow[i] == ring->slot[i])
+			ek_bit_set(s->asked, i);
 }
 
 /* The removals of this pass go first: a peer may know better, and says so before it answers. */
@@ -106,14 +119,13 @@ void ek_mirror_on_forget(void *arg, uint16_t id, const uint8_t *pending)
 		return;
 	}
 	ek_mirror_flush(m);
-	memset(s->refused, 0, sizeof(s->refused));
-	memcpy(s->asked, pending, sizeof(s->asked));
+	choose(m, id, pending);
 	s->patience = ANSWER_PASSES;
 	s->question++;
 	ek_wire_put_service(&out, &name);
 	ek_wire_put32(&out, s->question);
 	for (uint32_t i = 0; i < EK_RING_SIZE; i++)
-		if (ek_bit(pending, i))
+		if (ek_bit(s->asked, i))
 			ek_wire_put32(&out, i);
 	ask(m, id, &out);
 	ek_wire_free(&out);

@@ -381,6 +381,22 @@ static void print_peer(const struct ek_render *render, const json_t *peer)
 	print_mirror(render, json_object_get(peer, "mirror"));
 }
 
+/* Connections to the channel that were closed unheard; nothing while there are none. */
+static void print_closed(const struct ek_render *render, const json_t *closed)
+{
+	static const char *const kinds[][2] = {
+		{"strangers", "from strangers"},
+		{"crowded", "beyond what a peer may have unfinished"},
+		{"failed", "that ended before they were up"}};
+
+	for (size_t i = 0; i < sizeof(kinds) / sizeof(*kinds); i++)
+		if (json_integer_value(json_object_get(closed, kinds[i][0])) > 0) {
+			ek_show_say(render, EK_SHOW_YELLOW, "channel: %s connections %s",
+				    ek_show_integer(closed, kinds[i][0]).text, kinds[i][1]);
+			ek_show_end_line(render);
+		}
+}
+
 /* --- answers --------------------------------------------------------------------------------- */
 
 void ek_render_ha(const struct ek_render *render, const json_t *answer)
@@ -390,6 +406,7 @@ void ek_render_ha(const struct ek_render *render, const json_t *answer)
 
 	print_node(render, answer);
 	print_continuity(render, json_object_get(answer, "continuity"));
+	print_closed(render, json_object_get(answer, "closed"));
 	print_instances(render, json_object_get(answer, "instances"));
 	print_tracks(render, json_object_get(answer, "tracks"));
 	json_array_foreach (json_object_get(answer, "peers"), i, peer)
