@@ -313,7 +313,7 @@ class PairLab(Lab):
         """Until every node that runs has in full what every other such node has."""
         def synced():
             running = [n for n in self.balancers if n.daemon and n.daemon.alive]
-            return all(p["connected"] and p["synced"] for n in running
+            return all(p["connected"] and p["synced"] and p["synced_with_us"] for n in running
                        for p in n.ha_status()["peers"]
                        if p["name"] in {other.name for other in running})
         until(synced, seconds, lambda: "synced:\n" + "\n".join(

@@ -191,7 +191,7 @@ def longest(times, begin, end, over):
 class Download:
     """with Download(client, url, size, sha256, seconds) as download: ...; download.finish()
 
-    Takes `seconds` at least, since curl asks for no more than that."""
+    Takes about two thirds of `seconds`: curl's limit is generous at first."""
 
     def __init__(self, host, url, size, sha256, seconds):
         command = f"curl -sS -g --fail --limit-rate {int(size / seconds)} '{url}' | sha256sum"
