@@ -161,7 +161,7 @@ static json_t *peer_json(const struct ek_ha *ha, size_t p)
 		"{s:s, s:b, s:b, s:b, s:b, s:s, s:b, s:s, s:s, s:o, s:o, s:o, s:o}", "name",
 		peer->config->name, "channel", ha->channel && peer->config->channel, "connected",
 		peer->connected, "synced", ek_mirror_synced(ha->mirror, p), "synced_with_us",
-		peer->connected && peer->synced, "health",
+		peer->connected && peer->synced && !ek_mirror_behind(ha->mirror, p), "health",
 		peer->greeted ? ek_node_health_name(peer->health) : "unknown", "disabled",
 		peer->disabled, "stay", ek_stay_name(peer->stay), "services",
 		config_state(ha, peer), "why", ek_control_text(peer->why), "refused",

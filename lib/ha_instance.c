@@ -367,8 +367,10 @@ void ek_ha_instance_run(struct ek_ha_instance *i)
 	uint64_t now = ek_ha_now_ms();
 
 	ek_ha_instance_reopen(i);
-	send_burst(i, now);
+	/* First: who has overslept is master no more, and has nothing to announce. */
 	act(i, ek_vrrp_fsm_due(&i->fsm) <= now ? ek_vrrp_fsm_timer(&i->fsm, now) : 0);
+	send_burst(i, now);
+	arm(i);
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)

@@ -133,9 +133,9 @@ class Datagrams:
                     with contextlib.suppress(OSError):
                         self.socks[i].send(b"?")
                 while events := poll.poll(0.2):
-                    for fd, _ in events:
+                    for number in (numbers[fd] for fd, _ in events):
                         with contextlib.suppress(OSError):
-                            names[numbers[fd]] = self.socks[numbers[fd]].recv(64).split()[0].decode()
+                            names[number] = self.socks[number].recv(64).split()[0].decode()
         return [names.get(i) for i in self.socks]
 
     def moved(self):
@@ -240,8 +240,8 @@ class Proof:
 
     def endure(self, figure, fault, change=None, stay=0):
         """One fault of lb1: lb2 takes over, stays for so many seconds, and lb1 comes back. Nothing
-        may break, ever. How long it took is judged only if the machine ran meanwhile: when it stood
-        still for long, both nodes did, and the instruments too. Then it is done once more."""
+        may break, ever. How long it took is better judged when the machine had time for the
+        instruments: when it had not, all of it is done once more."""
         self.what = f"{fault.name}{' while ' + change.name if change else ''}"
         for _ in range(ATTEMPTS):
             course = self.suffer(figure, fault, change, stay)
@@ -249,7 +249,7 @@ class Proof:
             if change:
                 change.undo(self)
             self.check_datagrams(moves=change and change.deadly)
-            if course.lag < self.lb2.dead_interval() / 2:
+            if course.lag < MARGIN / 2:
                 break
         self.judge(course, self.lb2.dead_interval() if fault.cuts else 0,
                    deadly=change and change.deadly)
@@ -471,7 +471,7 @@ def test_lossy_sync_link(pair, figure):
         proof.endure(figure, FAULTS["cut"])
         lost, arrived = counted()
         figure(f"{lost} of {lost + arrived} frames on the sync link were lost")
-        assert lost > 50
+        assert lost > 20
 
 
 # A check that is refused twice in a row, a little late each time.
@@ -590,8 +590,8 @@ def test_a_hundred_thousand_connections_a_second(pair, figure):
         caught_up = time.monotonic() - ended
         sent, received = lb1.peer("lb2")["mirror"], lb2.peer("lb1")["mirror"]
         figure(f"{rush.opened} connections in {took:.1f} s: {rush.opened / took:.0f} entries/s; "
-               f"the last arrived within {1000 * caught_up:.0f} ms; lag {sent['lag_ms']:.0f} ms, at "
-               f"most {sent['lag_max_ms']:.0f} ms; missed {sent['missed']}, unsent "
+               f"the last arrived within {1000 * caught_up:.0f} ms; lag {sent['lag_ms']:.0f} ms, "
+               f"at most {sent['lag_max_ms']:.0f} ms; missed {sent['missed']}, unsent "
                f"{sent['unsent']}, whole tables {sent['tables']}, unplaced {received['unplaced']}, "
                f"unknown {received['unknown']}")
         sample = [rush.flow(n) for n in range(0, rush.opened, 997)]
