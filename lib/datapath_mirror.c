@@ -7,6 +7,9 @@
 #include "datapath_private.h"
 #include "ring.h"
 
+/* By so many ticks a copy looks younger than it is: messages take time, and ticks begin apart. */
+#define SKEW_TICKS 3u
+
 /* --- news ------------------------------------------------------------------------------------ */
 
 static uint64_t read_log(struct ek_datapath *dp, uint32_t cpu,
@@ -106,10 +109,13 @@ static struct ek_sweep_service *service_of(struct ek_datapath *dp, uint64_t entr
 	return *id < EK_SERVICES_MAX && dp->rings[*id].ring ? &dp->sweep.services[*id] : NULL;
 }
 
-/* An entry from elsewhere speaks for its slot's memory: a pass that has seen it must judge. */
+/* An entry from elsewhere may speak for its slot's memory: a pass that has seen it must judge. */
 static void touch(struct ek_datapath *dp, uint16_t id, const uint64_t *at, uint64_t entry)
 {
-	ek_sweep_touch(&dp->sweep, id, ek_sweep_slot(&dp->sweep, id, (const __u64 *)at, entry));
+	uint32_t slot = ek_sweep_slot(&dp->sweep, id, (const __u64 *)at, entry);
+
+	if (ek_flow_backend(entry) != ek_slot_current(dp->rings[id].ring->slot[slot]))
+		ek_sweep_touch(&dp->sweep, id, slot);
 }
 
 static enum ek_stored store_new(struct ek_datapath *dp, const struct ek_flow_image *image,
@@ -133,20 +139,28 @@ static enum ek_stored store_new(struct ek_datapath *dp, const struct ek_flow_ima
 }
 
 /*
- * Two nodes know different things of a flow: the younger is right or, of equals, the owner's. What
- * the owner says of the state a follower takes, whose copies look younger than they are. Who is
- * renewing all ages does not know which of its own is young.
+ * Two nodes know different things of a flow: the younger is right or, of equals that name two
+ * backends, the owner's. What the owner says of the state a follower takes, whose copies look
+ * younger than they are, and stay just beyond their timeout. Who has just renewed all ages does not
+ * know which of its own is young: not one whose backend is down.
  */
-static bool is_contradicted(const struct ek_sweep_service *s, uint64_t own, uint64_t image,
-			    uint32_t own_age, uint32_t age)
+static bool is_contradicted(const struct ek_datapath *dp, const struct ek_sweep_service *s,
+			    uint64_t own, uint64_t image, uint32_t now, uint32_t idle)
 {
+	uint32_t own_age = ek_flow_age(own, now), age = ek_flow_age(image, now);
+	uint32_t row = ek_flow_backend(own);
+	uint64_t nexthop = row < dp->limit ? dp->backends[row].nexthop : 0;
+	bool same = row == ek_flow_backend(image);
+
 	if (s->role == EK_SWEEP_FOLLOW)
-		return ek_flow_backend(own) != ek_flow_backend(image) && own_age < age;
-	return own_age < age || (own_age == age && s->role == EK_SWEEP_OWN);
+		return !same && own_age < age && own_age <= idle &&
+		       own_age <= s->entry->timeout[ek_flow_state(own)];
+	return own_age < age ||
+	       (own_age == age && !same && EK_NEXTHOP_FLAGS(nexthop) & EK_NEXTHOP_ALIVE);
 }
 
 enum ek_stored ek_datapath_store(struct ek_datapath *dp, const struct ek_flow_image *image,
-				 uint32_t now)
+				 uint32_t idle, uint32_t now)
 {
 	uint32_t age = image->entry & EK_TICK_MASK, own;
 	uint64_t entry = with_low_bits(image->entry, now - age), *at, old;
@@ -162,7 +176,7 @@ enum ek_stored ek_datapath_store(struct ek_datapath *dp, const struct ek_flow_im
 		return store_new(dp, image, entry, id, now);
 	old = ek_flow_read((__u64 *)at);
 	own = ek_flow_age(old, now);
-	if (is_contradicted(s, old, entry, own, age))
+	if (is_contradicted(dp, s, old, entry, now, idle))
 		return EK_STORED_KEPT;
 	if (own < age)
 		entry = with_low_bits(entry, now - own);
@@ -191,20 +205,18 @@ bool ek_datapath_drop(struct ek_datapath *dp, uint32_t bucket, uint64_t entry, u
 		      uint32_t now, struct ek_flow_image *out)
 {
 	uint64_t *at = find_live(dp, bucket, entry), own;
-	struct ek_sweep_service *s;
+	const struct ek_sweep_service *s;
+	uint32_t age;
 	uint16_t id;
 
 	if (!at)
 		return true;
 	own = ek_flow_read((__u64 *)at);
+	age = ek_flow_age(own, now);
 	s = service_of(dp, own, &id);
-	if (s && s->entry->timeout[ek_flow_state(own)] < idle)
-		idle = s->entry->timeout[ek_flow_state(own)];
-	if ((!s || ek_flow_age(own, now) > idle) && ek_flow_replace((__u64 *)at, own, 0))
+	if ((!s || age > idle || age + SKEW_TICKS > s->entry->timeout[ek_flow_state(own)]) &&
+	    ek_flow_replace((__u64 *)at, own, 0))
 		return true;
-	if (s)
-		ek_sweep_hold(&dp->sweep, id,
-			      ek_sweep_slot(&dp->sweep, id, (const __u64 *)at, own));
 	return !ek_datapath_image(dp, bucket, (at - (uint64_t *)dp->flows) % EK_FLOW_WAYS, now,
 				  out);
 }
@@ -239,7 +251,7 @@ bool ek_datapath_slot_forget(struct ek_datapath *dp, uint16_t id, uint32_t slot,
 	word = ring->slot[slot];
 	if (!ek_slot_remembers(word, dp->sweep.services[id].tracking))
 		return true;
-	if (ek_sweep_holds(&dp->sweep, id, slot))
+	if (!ek_sweep_clear(&dp->sweep, id, slot))
 		return false;
 	if (ek_slot_current(word) != ek_slot_origin(word) &&
 	    ek_tick_age(__atomic_load_n(&ring->hit[slot], __ATOMIC_RELAXED), now) <= idle)

@@ -42,9 +42,12 @@ enum ek_stored {
 	EK_STORED_KEPT,	   /* this node knows something younger */
 	EK_STORED_NO_ROOM, /* nothing in the bucket may be replaced */
 };
-/* Writes the image for the service that its backend belongs to. */
+/*
+ * Writes the image for the service that its backend belongs to. What a follower has not used in the
+ * last `idle` ticks contradicts nobody.
+ */
 enum ek_stored ek_datapath_store(struct ek_datapath *dp, const struct ek_flow_image *image,
-				 uint32_t now);
+				 uint32_t idle, uint32_t now);
 
 /*
  * The slot of the flow's entry, if that names another backend than the slot's, which does not look
@@ -54,15 +57,16 @@ int ek_datapath_overlooked(struct ek_datapath *dp, uint32_t bucket, uint64_t ent
 
 /*
  * The owner let go of an entry. True when it is gone here too. False when this node has used it
- * within its timeout and the last `idle` ticks: `out` is then what the owner should know.
+ * within its timeout and the last `idle` ticks, by more than clocks may differ: `out` is then what
+ * the owner should know.
  */
 bool ek_datapath_drop(struct ek_datapath *dp, uint32_t bucket, uint64_t entry, uint32_t idle,
 		      uint32_t now, struct ek_flow_image *out);
 
 /*
  * A slot as the owner has it, with this node's rows; not seen in use here. It forgets only if this
- * node has not used its memory within the timeout, nor an entry that the owner let go of: returns
- * false otherwise.
+ * node has not used its memory within the timeout, and no entry here names another backend than its
+ * current: returns false otherwise.
  */
 void ek_datapath_slot_store(struct ek_datapath *dp, uint16_t id, uint32_t slot, uint32_t word,
 			    uint32_t now);

@@ -593,7 +593,8 @@ static bool receive_entries(struct ek_mirror *m, size_t peer, struct ek_wire_in 
 			continue;
 		}
 		image.entry = ek_flow_entry(image.entry, row, state, image.entry & EK_TICK_MASK);
-		if (ek_datapath_store(m->options.datapath, &image, now) == EK_STORED_NO_ROOM)
+		if (ek_datapath_store(m->options.datapath, &image, ek_mirror_unheard(m, peer),
+				      now) == EK_STORED_NO_ROOM)
 			p->counters.unplaced++;
 		see_entry(m, row, &image, now);
 		ek_mirror_table_named(m, peer, image.bucket, image.entry);

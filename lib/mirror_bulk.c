@@ -74,13 +74,13 @@ void ek_mirror_bulk_begin(struct ek_mirror *m, size_t peer, uint64_t end)
  * addresses may be another connection's by now. A few more: a connection that is lost is found so
  * late, and what was said last may not have arrived.
  */
-static uint32_t unheard(const struct ek_mirror *m, const struct ek_mirror_peer *p)
+uint32_t ek_mirror_unheard(const struct ek_mirror *m, size_t peer)
 {
-	return m->tick - p->alone + LATE_TICKS;
+	return m->tick - m->peers[peer].alone + LATE_TICKS;
 }
 
 /* Entries that peers are not told of stay here; of another's service, what it does not know. */
-static bool is_mirrored(const struct ek_mirror *m, const struct ek_mirror_peer *p, uint64_t image)
+static bool is_mirrored(const struct ek_mirror *m, size_t peer, uint64_t image)
 {
 	uint32_t row = ek_flow_backend(image), age = image & EK_TICK_MASK;
 	const struct ek_state_backend *backend;
@@ -92,8 +92,9 @@ static bool is_mirrored(const struct ek_mirror *m, const struct ek_mirror_peer *
 	s = &m->services[backend->row.service];
 	if (s->shadow || !s->stateful)
 		return s->stateful;
-	return age <= unheard(m, p) && age <= m->options.state->services[backend->row.service]
-						       .entry.timeout[ek_flow_state(image)];
+	return age <= ek_mirror_unheard(m, peer) &&
+	       age <= m->options.state->services[backend->row.service]
+			       .entry.timeout[ek_flow_state(image)];
 }
 
 static int send_step(struct ek_mirror *m, size_t peer, bool first, struct ek_wire_out *entries)
@@ -135,7 +136,7 @@ static void step_table(struct ek_mirror *m, size_t peer)
 		for (unsigned int way = 0; way < EK_FLOW_WAYS; way++)
 			if (ek_datapath_image(m->options.datapath, p->bulk.bucket, way, m->tick,
 					      &image) &&
-			    is_mirrored(m, p, image.entry)) {
+			    is_mirrored(m, peer, image.entry)) {
 				ek_wire_put_image(&out, &image);
 				n++;
 			}
@@ -228,8 +229,9 @@ bool ek_mirror_table_end(struct ek_mirror *m, size_t peer, struct ek_wire_in *in
 	return !in->bad;
 }
 
-static void prune_bucket(struct ek_mirror *m, struct ek_mirror_peer *p, uint32_t bucket)
+static void prune_bucket(struct ek_mirror *m, size_t peer, uint32_t bucket)
 {
+	struct ek_mirror_peer *p = &m->peers[peer];
 	struct ek_flow_image image, own;
 
 	for (unsigned int way = 0; way < EK_FLOW_WAYS; way++) {
@@ -243,8 +245,8 @@ static void prune_bucket(struct ek_mirror *m, struct ek_mirror_peer *p, uint32_t
 		    !p->pruned[m->options.state->backends[row].row.service])
 			continue;
 		/* One that this node has used itself the owner should know. */
-		if (!ek_datapath_drop(m->options.datapath, bucket, image.entry, unheard(m, p),
-				      m->tick, &own))
+		if (!ek_datapath_drop(m->options.datapath, bucket, image.entry,
+				      ek_mirror_unheard(m, peer), m->tick, &own))
 			ek_mirror_queue(m, &own);
 	}
 }
@@ -257,7 +259,7 @@ void ek_mirror_prune_step(struct ek_mirror *m, size_t peer)
 	if (!p->pruning)
 		return;
 	for (uint32_t left = STEP_BUCKETS; left && p->prune < end; left--)
-		prune_bucket(m, p, p->prune++);
+		prune_bucket(m, peer, p->prune++);
 	if (p->prune == end)
 		ek_mirror_table_stop(m, peer);
 }

@@ -88,6 +88,7 @@ bool ek_mirror_receive_forget(struct ek_mirror *m, size_t peer, struct ek_wire_i
 bool ek_mirror_receive_forgotten(struct ek_mirror *m, size_t peer, struct ek_wire_in *in);
 
 /* mirror_bulk.c */
+uint32_t ek_mirror_unheard(const struct ek_mirror *m, size_t peer);
 void ek_mirror_table_begin(struct ek_mirror *m, size_t peer);
 void ek_mirror_table_named(struct ek_mirror *m, size_t peer, uint32_t bucket, uint64_t entry);
 bool ek_mirror_table_end(struct ek_mirror *m, size_t peer, struct ek_wire_in *in);

@@ -10,8 +10,10 @@ uint32_t ek_slot_change(uint32_t slot, uint32_t choice, enum ek_tracking trackin
 	*left = false;
 	if (choice == EK_BACKEND_NONE)
 		choice = current;
-	if (tracking == EK_TRACKING_NONE || current == EK_BACKEND_NONE)
-		return ek_slot(choice, choice, full && choice != EK_BACKEND_NONE);
+	if (tracking == EK_TRACKING_NONE)
+		return ek_slot(choice, choice, false);
+	if (current == EK_BACKEND_NONE) /* which may have an entry all the same, from a peer */
+		return ek_slot(choice, choice, lookup || (full && choice != EK_BACKEND_NONE));
 	if (!lookup)
 		origin = current;
 	if (choice == current)

@@ -27,7 +27,7 @@ static void service_free(struct ek_sweep_service *s)
 	free(s->busy);
 	free(s->changed);
 	free(s->pending);
-	free(s->held);
+	free(s->clear);
 	memset(s, 0, sizeof(*s));
 }
 
@@ -57,8 +57,8 @@ int ek_sweep_service_set(struct ek_sweep *sweep, uint16_t id, struct ek_ring *ri
 		s->busy = calloc(1, EK_RING_BITMAP);
 		s->changed = malloc(EK_RING_BITMAP);
 		s->pending = calloc(1, EK_RING_BITMAP);
-		s->held = calloc(1, EK_RING_BITMAP);
-		if (!s->busy || !s->changed || !s->pending || !s->held) {
+		s->clear = calloc(1, EK_RING_BITMAP);
+		if (!s->busy || !s->changed || !s->pending || !s->clear) {
 			service_free(s);
 			return -ENOMEM;
 		}
@@ -245,7 +245,7 @@ static void visit_ring(struct ek_sweep *sweep, uint16_t id, uint32_t now)
 		count_slot(sweep, &result, s->ring->slot[i], ek_tick_age(hit, now), s->tracking);
 	}
 	for (size_t i = 0; i < EK_RING_BITMAP; i++)
-		s->held[i] &= s->busy[i] | s->changed[i];
+		s->clear[i] = ~(s->busy[i] | s->changed[i]);
 	sweep->results[id] = result;
 	s->entries = 0;
 	memset(s->busy, 0, EK_RING_BITMAP);
@@ -287,19 +287,12 @@ void ek_sweep_touch(struct ek_sweep *sweep, uint16_t id, uint32_t slot)
 		return;
 	ek_bit_set(s->changed, slot);
 	s->pending[slot / 8] &= ~(1u << slot % 8);
+	s->clear[slot / 8] &= ~(1u << slot % 8);
 }
 
-void ek_sweep_hold(struct ek_sweep *sweep, uint16_t id, uint32_t slot)
+bool ek_sweep_clear(const struct ek_sweep *sweep, uint16_t id, uint32_t slot)
 {
-	if (!sweep->services[id].ring)
-		return;
-	ek_bit_set(sweep->services[id].held, slot);
-	ek_sweep_touch(sweep, id, slot);
-}
-
-bool ek_sweep_holds(const struct ek_sweep *sweep, uint16_t id, uint32_t slot)
-{
-	return sweep->services[id].ring && ek_bit(sweep->services[id].held, slot);
+	return sweep->services[id].ring && ek_bit(sweep->services[id].clear, slot);
 }
 
 void ek_sweep_role_set(struct ek_sweep *sweep, uint16_t id, enum ek_sweep_role role, uint32_t now)
@@ -310,6 +303,7 @@ void ek_sweep_role_set(struct ek_sweep *sweep, uint16_t id, enum ek_sweep_role r
 		return;
 	s->role = s->role == EK_SWEEP_FOLLOW ? EK_SWEEP_RENEW : role;
 	memset(s->pending, 0, EK_RING_BITMAP);
+	memset(s->clear, 0, EK_RING_BITMAP);
 	if (s->role != EK_SWEEP_RENEW)
 		return;
 	s->renewing = 2; /* what is left of this pass, and a whole one */

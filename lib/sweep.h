@@ -49,7 +49,7 @@ struct ek_sweep_service {
 	unsigned int renewing;	 /* passes until everything is renewed */
 	uint8_t *busy, *changed; /* EK_RING_BITMAP each; changed since this pass began */
 	uint8_t *pending;	 /* may forget once the peers agree, unless they change before */
-	uint8_t *held;		 /* of a follower: has used an entry that the owner let go of */
+	uint8_t *clear;		 /* by a whole pass since its last change no entry is in its way */
 	uint32_t entries;	 /* of the pass under way */
 };
 
@@ -109,9 +109,9 @@ void ek_sweep_touch(struct ek_sweep *sweep, uint16_t id, uint32_t slot);
 void ek_sweep_name(struct ek_sweep *sweep, uint32_t row);
 /* After ek_ring_apply(): what has changed is not to be forgotten by an answer to come. */
 void ek_sweep_unask(struct ek_sweep *sweep, uint16_t id);
-/* A follower has used an entry of the slot: it does not forget while a pass meets that. */
-void ek_sweep_hold(struct ek_sweep *sweep, uint16_t id, uint32_t slot);
-bool ek_sweep_holds(const struct ek_sweep *sweep, uint16_t id, uint32_t slot);
+/* Has a whole pass since the slot's last change met no entry that names another than its current?
+ */
+bool ek_sweep_clear(const struct ek_sweep *sweep, uint16_t id, uint32_t slot);
 /* The slot of an entry that lies at `at` in the table. */
 uint32_t ek_sweep_slot(const struct ek_sweep *sweep, uint16_t id, const __u64 *at, __u64 entry);
 /* The peers' answer to hooks.forget: those still pending and not `refused` (or NULL) forget. */

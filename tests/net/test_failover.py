@@ -231,7 +231,8 @@ class Proof:
         """Everyone has been answered, by whom he knows."""
         self.crowd.round()
         broken = [f for f in self.crowd.broken() if f.number not in self.excused]
-        assert not broken, f"{len(broken)} are broken, such as {broken[:5]}"
+        assert not broken, f"{len(broken)} are broken, such as {broken[:5]}\n" + "\n".join(
+            "\n".join([n.name, *n.daemon.log().splitlines()[-20:]]) for n in self.lab.balancers)
 
     def top_up(self):
         """So many as there should be. What broke in a test before is that one's."""

@@ -18,9 +18,9 @@
 #include <unistd.h>
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
-#include "balancer.skel.h"
 #include "datapath_mirror.h"
 #include "datapath_private.h"
+#include "balancer.skel.h"
 #include "service_table.h"
 
 #define SIM_NODES 3
@@ -226,7 +226,7 @@ static uint32_t sim_packet(struct ek_datapath *dp, const struct sim_flow *flow,
 				       .kind = kind};
 	struct ek_choice choice;
 
-	if (!(s.slot & EK_SLOT_LOOKUP))
+	if (!(s.slot & EK_SLOT_LOOKUP) || !ek_slot_current(s.slot))
 		return ek_slot_current(s.slot);
 	ek_select(&choice, &s, &around);
 	if (choice.stored >= 0)

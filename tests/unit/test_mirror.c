@@ -25,6 +25,13 @@ static void pass(unsigned int node)
 		;
 }
 
+/* The others first: who is asked must have looked. */
+static void pass_all(void)
+{
+	for (unsigned int i = sim_n; i-- > 0;)
+		pass(i);
+}
+
 static void ticks(uint32_t n)
 {
 	for (unsigned int i = 0; i < SIM_NODES; i++)
@@ -425,8 +432,8 @@ static void test_ring_superseded(void **state)
 		sim_settle();
 		assert_int_equal(ring_differences(0, 1), 0);
 		find_slot(SLOT(1, 1, 1), 0); /* somebody may have gone to 2 */
-		pass(0);
-		pass(0);
+		pass_all();
+		pass_all();
 		sim_settle();
 		assert_int_equal(ring_differences(0, 1), 0);
 		find_slot(SLOT(1, 1, 0), 0);
@@ -489,10 +496,10 @@ static void idle_until_asked(void)
 {
 	add_third();
 	sim_settle();
-	pass(0);
+	pass_all();
 	ticks(IDLE);
-	pass(0);
-	pass(0);
+	pass_all();
+	pass_all();
 }
 
 static void test_forget_agreed(void **state)
@@ -528,13 +535,13 @@ static void test_forget_refused_by_one(void **state)
 	(void)state;
 	add_third();
 	sim_settle();
-	pass(0);
+	pass_all();
 	ticks(IDLE);
 	old.slot = find_slot(SLOT(3, 1, 1), 2);
 	old = flow_on(2, old);
 	assert_int_equal(packet(2, &old, EK_PACKET_DATA, 5), 1);
-	pass(0);
-	pass(0);
+	pass_all();
+	pass_all();
 	while (sim_deliver(0, 1))
 		;
 	assert_int_equal(slot_at(1, 0, old.slot), SLOT(3, 3, 0));
@@ -574,15 +581,15 @@ static void test_forget_only_what_was_asked(void **state)
 	old = flow_on(0, old);
 	ticks(IDLE - 10);
 	packet(0, &old, EK_PACKET_DATA, 5);
-	pass(0);
+	pass_all();
 	ticks(10);
-	pass(0);
-	pass(0); /* all but this one are asked about */
+	pass_all();
+	pass_all(); /* all but this one are asked about */
 	old = flow_on(1, old);
 	ticks(IDLE);
 	packet(1, &old, EK_PACKET_DATA, 5); /* node 1 still needs it */
-	pass(0);
-	pass(0); /* now it might forget too; but the first answer is still awaited */
+	pass_all();
+	pass_all(); /* now it might forget too; but the first answer is still awaited */
 	while (sim_deliver(0, 1))
 		;
 	while (sim_deliver(1, 0))
@@ -620,10 +627,10 @@ static void test_forget_beside_an_entry(void **state)
 	add_third();
 	sim_settle();
 	flow = changed_flow(2);
-	pass(0);
+	pass_all();
 	ticks(IDLE);
-	pass(0);
-	pass(0);
+	pass_all();
+	pass_all();
 	flow = flow_on(1, flow);
 	open_flow(1, &flow);
 	ek_mirror_pump(sim_nodes[1].mirror); /* on its way */
@@ -885,9 +892,9 @@ static void test_adopted_no_longer(void **state)
 	sim_apply(&sim_nodes[0]);
 	sim_settle();
 	ticks(IDLE);
-	pass(0);
-	pass(0);
-	pass(0);
+	pass_all();
+	pass_all();
+	pass_all();
 	sim_settle();
 	assert_int_equal(w->n, 3);
 	w->n--; /* forgotten here: no slot and no entry names it */
@@ -1023,7 +1030,7 @@ static void test_answer_jammed(void **state)
 	sim_settle();
 	assert_true(ring_differences(0, 1) > 1000);
 	for (int i = 0; i < 8; i++) { /* it is put again, in time */
-		pass(0);
+		pass_all();
 		sim_settle();
 	}
 	for (uint32_t i = 0; i < EK_RING_SIZE; i++)
@@ -1297,9 +1304,9 @@ static void test_row_of_another(void **state)
 	sim_apply(&sim_nodes[0]);
 	sim_settle();
 	ticks(IDLE);
-	pass(0);
-	pass(0);
-	pass(0);
+	pass_all();
+	pass_all();
+	pass_all();
 	sim_settle();
 	sim_nodes[0].services[0].n--;
 	sim_apply(&sim_nodes[0]);

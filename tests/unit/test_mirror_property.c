@@ -60,6 +60,7 @@
 #define TUPLES_MAX     64
 #define HOSTS	       6 /* 1 to 6 */
 #define FLUSHES_MAX    65536
+#define JAM_TICKS      3
 #define SWEEP_TICKS    200 /* a pass takes no longer */
 #define REST	       3u  /* ticks before a client takes the same port again */
 
@@ -202,17 +203,22 @@ struct profile {
 
 enum stage { NONE, SYN_SENT, ESTABLISHED };
 
+/* It moved when nothing was promised: why. */
+enum window { W_NONE, W_NEWS, W_UNTOLD, W_OTHER, W_KINDS };
+
 struct connection {
 	struct sim_flow flow;
 	enum stage stage;
 	uint8_t host, via;
-	bool idler;  /* says nothing by itself */
-	bool ended;  /* at `end`, and nothing has revived it */
-	bool window; /* moved before the news of it had: nothing is promised */
-	bool stale;  /* a node that returned has an entry of before for its addresses */
+	bool idler; /* says nothing by itself */
+	bool ended; /* at `end`, and nothing has revived it */
+	enum window window;
+	bool stale; /* a node that returned has an entry of before for its addresses */
 	uint32_t life, sequence, opened, last, end;
-	uint8_t teller; /* the node whose news of it is the last … */
-	uint32_t flush; /* … that came after so many flushes */
+	uint32_t seen[2]; /* when by each node */
+	uint32_t shunned; /* its port is not taken again before */
+	uint8_t teller;	  /* the node whose news of it is the last … */
+	uint32_t flush;	  /* … that came after so many flushes */
 };
 
 /* What a flush of a node's news comes to: all before it are known once so much is delivered. */
@@ -233,8 +239,8 @@ static uint32_t now, died;
 static char broken[160];
 static struct figures {
 	uint64_t events, packets, established, straddled, policy, idle, ended, crashed;
-	uint64_t deaths, unsynced_deaths, handed, hops, returns;
-	uint64_t moved, in_window, broken_in_window, unsynced, reused, aged, unplaced, forgot;
+	uint64_t deaths, handed, hops, returns;
+	uint64_t moved[W_KINDS], broken[W_KINDS], reused, forgot;
 } total;
 
 static struct sim_node *owner(void)
@@ -307,12 +313,13 @@ static void note_news(struct connection *c, uint64_t before)
 		return;
 	c->teller = c->via;
 	c->flush = flushes[c->via].n;
-	c->window = false;
+	c->window = W_NONE;
 }
 
+/* Ages are not told: of a connection that moves, a node knows the time when it was last here. */
 static bool is_forgotten(const struct connection *c)
 {
-	if (now - c->last > idle_limit()) {
+	if (now - c->seen[c->via] > idle_limit()) {
 		total.idle++;
 		return true;
 	}
@@ -325,7 +332,8 @@ static bool is_forgotten(const struct connection *c)
 static void broke(struct connection *c, uint8_t backend)
 {
 	if (c->window) {
-		total.broken_in_window++;
+		total.broken[c->window]++;
+		c->shunned = now + 2 * profile.established;
 	} else if (!*broken) {
 		snprintf(broken, sizeof(broken),
 			 "flow %td (slot %u) on node %u: host %u was expected, got %u",
@@ -341,13 +349,14 @@ static void judge(struct connection *c, uint8_t backend)
 	if (is_forgotten(c)) {
 		c->stage = NONE;
 	} else if (backend == c->host && life[backend] == c->life) {
-		c->last = now;
+		; /* as promised */
 	} else if (up[c->host]) {
 		broke(c, backend);
 	} else { /* believed down: another has answered, or it was dropped and is tried again */
 		total.policy++;
 		c->stage = NONE;
 	}
+	c->last = c->seen[c->via] = now;
 }
 
 static void send_data(struct connection *c)
@@ -366,11 +375,11 @@ static void established(struct connection *c, uint8_t backend)
 	c->stage = ESTABLISHED;
 	c->host = backend;
 	c->life = life[backend];
-	c->last = now;
+	c->last = c->seen[0] = c->seen[1] = now;
 	c->teller = c->via;
 	c->flush = flushes[c->via].n;
-	c->window = c->stale && !(is_synced(0) && is_synced(1));
-	total.reused += c->window;
+	c->window = c->stale && !(is_synced(0) && is_synced(1)) ? W_OTHER : W_NONE;
+	total.reused += c->window != W_NONE;
 	total.established++;
 }
 
@@ -389,10 +398,11 @@ static void open_connection(struct connection *c, uint32_t r, bool slowly)
 {
 	uint8_t backend;
 
-	c->ended = c->window = false;
+	c->ended = false;
+	c->window = W_NONE;
 	c->idler = r % 8 == 0;
 	c->sequence = scramble(r);
-	c->via = profile.both && r >> 8 & 1 ? !primary : primary;
+	c->via = profile.both ? (c - connections) % 2 : primary;
 	if (dead[c->via] || !is_synced(c->via)) /* nobody comes to who does not know everything */
 		c->via = primary;
 	c->stage = NONE;
@@ -527,19 +537,6 @@ static void node_start(unsigned int n, bool own)
 	sim_apply(node);
 }
 
-/*
- * The owner has not seen it in use: it learns that when it lets the entry expire, and is
- * contradicted. Who comes to it before that, or when nobody is left to contradict, comes too late.
- */
-static bool is_aged(const struct connection *c)
-{
-	uint64_t entry = sim_entry(sim_nodes[!c->via].dp, &c->flow);
-
-	uint32_t age = entry ? ek_flow_age(entry, sim_tick[!c->via]) : now - c->opened;
-
-	return c->via != primary && live_entry(c) && age >= closing_limit();
-}
-
 /* There was no room for its entry. */
 static bool is_unplaced(const struct connection *c)
 {
@@ -550,20 +547,25 @@ static bool is_unplaced(const struct connection *c)
 /* Its packets go to the other node from here on. */
 static void move(struct connection *c, bool synced, bool settled)
 {
+	enum window window = W_NONE;
+
 	if (c->stage == NONE)
 		return;
 	if (c->stage == SYN_SENT) {
 		c->stage = NONE; /* the client tries again */
 		return;
 	}
-	total.moved++;
-	total.unsynced += !synced;
-	if (c->via == c->teller)
-		c->window |= !synced || !settled || !is_told(c);
-	total.aged += is_aged(c);
-	total.unplaced += is_unplaced(c);
-	c->window |= is_aged(c) || is_unplaced(c);
-	total.in_window += c->window;
+	if (!synced)
+		window = W_UNTOLD;
+	else if (c->via == c->teller && !is_told(c))
+		window = W_NEWS;
+	else if (!settled || is_unplaced(c) || c->via != primary)
+		window = W_OTHER;
+	total.moved[window]++;
+	if (!c->window)
+		c->window = window;
+	if (profile.both) /* … and takes another port, should it end */
+		c->shunned = now + 2 * profile.established;
 	c->via = !c->via;
 }
 
@@ -581,8 +583,10 @@ static void kill_node(unsigned int n)
 	if (dead[0] || dead[1])
 		return;
 	total.deaths++;
-	total.unsynced_deaths += !is_synced(other);
 	move_all(n, is_synced(other));
+	/* Who has not been told everything may have entries of connections that ended long ago. */
+	for (uint32_t i = 0; i < profile.tuples && !is_synced(other); i++)
+		connections[i].shunned = now + 2 * profile.established;
 	for (uint32_t i = 0; i < profile.tuples; i++) { /* whatever it knew is known or lost */
 		connections[i].teller = other;
 		connections[i].flush = flushes[other].n;
@@ -592,6 +596,8 @@ static void kill_node(unsigned int n)
 	sim_part(0, 1);
 	sim_nodes[0].to[1].capacity = sim_nodes[1].to[0].capacity = 0;
 	if (primary == n) {
+		for (uint32_t i = 0; i < profile.tuples; i++)
+			connections[i].seen[other] = connections[i].last; /* all is renewed */
 		primary = other;
 		sim_own(&sim_nodes[other], true);
 	} else {
@@ -611,7 +617,7 @@ static void excuse_reused(unsigned int n)
 
 		c->stale = entry && ek_flow_age(entry, sim_tick[n]) <= now - died + LATE_TICKS;
 		if (c->stage == ESTABLISHED && c->stale && c->opened >= died) {
-			c->window = true;
+			c->window = W_OTHER;
 			total.reused++;
 		}
 	}
@@ -646,7 +652,7 @@ static void blip(void)
 		struct connection *c = &connections[i];
 
 		if (c->stage == ESTABLISHED && c->via != primary)
-			c->window |= !sim_entry(owner()->dp, &c->flow);
+			c->window = W_OTHER;
 		c->flush = flushes[c->teller].n;
 	}
 	sim_part(0, 1);
@@ -662,6 +668,8 @@ static void hand_over(void)
 		return;
 	total.handed++;
 	move_all(primary, true);
+	for (uint32_t i = 0; i < profile.tuples; i++)
+		connections[i].seen[other] = connections[i].last;
 	primary = other;
 	sim_own(&sim_nodes[!primary], false);
 	ek_mirror_want(sim_nodes[!primary].mirror, 0);
@@ -725,6 +733,8 @@ static void tick(uint32_t n)
 {
 	while (n--) {
 		exchange();
+		if (now % JAM_TICKS == 0) /* a peer that takes nothing for longer is dropped */
+			sim_nodes[0].to[1].capacity = sim_nodes[1].to[0].capacity = 0;
 		now++;
 		sim_tick[0]++;
 		sim_tick[1]++;
@@ -789,7 +799,7 @@ static void apply_client(const struct event *e, struct connection *c)
 	switch (e->kind) {
 	case E_OPEN:
 	case E_OPEN_SLOWLY:
-		if (c->stage == NONE && now - c->last > REST)
+		if (c->stage == NONE && now - c->last > REST && now >= c->shunned)
 			open_connection(c, e->r, e->kind == E_OPEN_SLOWLY);
 		break;
 	case E_DATA:
@@ -1037,19 +1047,22 @@ static size_t run_seed(uint64_t seed, size_t n, bool show)
 
 static void print_figures(uint64_t seeds)
 {
-	printf("mirror: %ju seeds, %ju events, %ju packets, %ju connections; %ju deaths (%ju "
-	       "before "
-	       "the other had everything), %ju returns, %ju handed over, %ju hops; %ju connections "
-	       "moved, of these %ju before their news had (%ju of them broke); not promised: %ju "
-	       "handshakes straddled, %ju spoke to a backend believed down, %ju idle too long, %ju "
-	       "silent after an end, %ju crashed; broken %d\n",
+	static const char *const why[W_KINDS] = {"as promised", "before their news had",
+						 "to who had not been told everything",
+						 "otherwise"};
+
+	printf("mirror: %ju seeds, %ju events, %ju packets, %ju connections; %ju deaths, %ju "
+	       "returns, %ju handed over, %ju hops; moved:",
 	       (uintmax_t)seeds, (uintmax_t)total.events, (uintmax_t)total.packets,
-	       (uintmax_t)total.established, (uintmax_t)total.deaths,
-	       (uintmax_t)total.unsynced_deaths, (uintmax_t)total.returns, (uintmax_t)total.handed,
-	       (uintmax_t)total.hops, (uintmax_t)total.moved, (uintmax_t)total.in_window,
-	       (uintmax_t)total.broken_in_window, (uintmax_t)total.straddled,
-	       (uintmax_t)total.policy, (uintmax_t)total.idle, (uintmax_t)total.ended,
-	       (uintmax_t)total.crashed, *broken ? 1 : 0);
+	       (uintmax_t)total.established, (uintmax_t)total.deaths, (uintmax_t)total.returns,
+	       (uintmax_t)total.handed, (uintmax_t)total.hops);
+	for (int w = 0; w < W_KINDS; w++)
+		printf("%s %ju %s (%ju broke)", w ? "," : "", (uintmax_t)total.moved[w], why[w],
+		       (uintmax_t)total.broken[w]);
+	printf("; not promised: %ju handshakes straddled, %ju spoke to a backend believed down, "
+	       "%ju idle too long, %ju silent after an end, %ju crashed; broken %d\n",
+	       (uintmax_t)total.straddled, (uintmax_t)total.policy, (uintmax_t)total.idle,
+	       (uintmax_t)total.ended, (uintmax_t)total.crashed, *broken ? 1 : 0);
 }
 
 static bool run(uint64_t first, uint64_t seeds, size_t events, bool show)
@@ -1072,8 +1085,8 @@ static void test_takeover_breaks_nothing(void **state)
 {
 	(void)state;
 	assert_true(run(0, SEEDS_DEFAULT, EVENTS_DEFAULT, true));
-	assert_true(total.deaths > SEEDS_DEFAULT && total.moved > 10 * total.deaths);
-	assert_true(total.hops > 0 && total.handed > 0 && total.broken_in_window > 0);
+	assert_true(total.deaths > SEEDS_DEFAULT && total.moved[W_NONE] > 3 * total.deaths);
+	assert_true(total.hops > 0 && total.handed > 0 && total.broken[W_NEWS] > 0);
 }
 
 int main(int argc, char **argv)
