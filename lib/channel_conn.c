@@ -107,12 +107,19 @@ void ek_channel_conn_drop(struct ek_channel_conn *conn, const char *why)
 
 /* --- output -------------------------------------------------------------------------------- */
 
+/*
+ * What the kernel has arrives even if this process is killed in the next moment: an operator who
+ * was answered may count on the peers' having heard of it. A failure is on_writable()'s to find
+ * again.
+ */
 static void want_write(struct ek_channel_conn *conn, uint64_t now)
 {
 	if (!evbuffer_get_length(conn->wire) || event_pending(conn->write, EV_WRITE, NULL))
 		return;
 	conn->moved_ms = now;
-	event_add(conn->write, NULL);
+	evbuffer_write(conn->wire, conn->fd);
+	if (evbuffer_get_length(conn->wire))
+		event_add(conn->write, NULL);
 }
 
 int ek_channel_conn_send(struct ek_channel_conn *conn, uint8_t type, const void *body,
