@@ -243,6 +243,7 @@ void ek_mirror_applied(struct ek_mirror *m, bool whole)
 
 		if (!ring) {
 			free(s->shadow);
+			free(s->ballot);
 			*s = (struct ek_mirror_service){0};
 		} else if (s->shadow && s->moved && whole) {
 			settle_ring(m, id, ring);
@@ -799,6 +800,7 @@ void ek_mirror_free(struct ek_mirror *m)
 	for (uint32_t id = 0; id < EK_SERVICES_MAX; id++) {
 		ek_datapath_mirrored(m->options.datapath, id, false, false);
 		free(m->services[id].shadow);
+		free(m->services[id].ballot);
 	}
 	for (size_t i = 0; i < m->options.n_peers; i++) {
 		free(m->peers[i].told);

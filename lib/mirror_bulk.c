@@ -25,7 +25,7 @@ void ek_mirror_send_ring(struct ek_mirror *m, size_t peer, uint16_t id)
 	if (!s->shadow)
 		return;
 	if (s->asking) /* what the peer forgets for the question it is about to be told again */
-		memset(s->refused, 0xff, sizeof(s->refused));
+		memset(s->ballot->refused, 0xff, sizeof(s->ballot->refused));
 	if (ek_mirror_introduce(m, peer)) {
 		ek_mirror_bulk_ring(m, peer, id);
 		return;

@@ -21,7 +21,7 @@ static void tell_asked(struct ek_mirror *m, uint16_t id, const struct ek_ring *r
 	uint32_t *words = malloc(EK_RING_SIZE * sizeof(*words));
 
 	for (uint32_t i = 0; i < EK_RING_SIZE; i++)
-		if (ek_bit(s->asked, i) && !ek_bit(s->refused, i))
+		if (ek_bit(s->ballot->asked, i) && !ek_bit(s->ballot->refused, i))
 			s->shadow[i] = ring->slot[i];
 	if (!words) {
 		for (size_t i = 0; i < m->options.n_peers; i++)
@@ -30,7 +30,7 @@ static void tell_asked(struct ek_mirror *m, uint16_t id, const struct ek_ring *r
 	}
 	memcpy(words, s->shadow, EK_RING_SIZE * sizeof(*words));
 	for (uint32_t i = 0; i < EK_RING_SIZE; i++)
-		if (ek_bit(s->asked, i) && ek_bit(s->refused, i))
+		if (ek_bit(s->ballot->asked, i) && ek_bit(s->ballot->refused, i))
 			s->shadow[i] = ~words[i];
 	ek_mirror_tell_ring(m, id, words);
 	free(words);
@@ -47,8 +47,8 @@ static void finish_forget(struct ek_mirror *m, uint16_t id)
 	if (!ring || !s->shadow || !pending)
 		return;
 	for (size_t i = 0; i < EK_RING_BITMAP; i++)
-		s->refused[i] |= ~(s->asked[i] & pending[i]);
-	ek_datapath_forget(m->options.datapath, id, s->refused);
+		s->ballot->refused[i] |= ~(s->ballot->asked[i] & pending[i]);
+	ek_datapath_forget(m->options.datapath, id, s->ballot->refused);
 	tell_asked(m, id, ring);
 }
 
@@ -80,7 +80,7 @@ static void ask(struct ek_mirror *m, uint16_t id, const struct ek_wire_out *out)
 			continue;
 		if (out->failed || m->peers[i].bulk.rings ||
 		    m->options.send(m->options.arg, i, EK_WIRE_FORGET, out->bytes, out->length))
-			memset(s->refused, 0xff, sizeof(s->refused));
+			memset(s->ballot->refused, 0xff, sizeof(s->ballot->refused));
 		else
 			s->asking |= 1u << i;
 	}
@@ -92,11 +92,10 @@ static void choose(struct ek_mirror *m, uint16_t id, const uint8_t *pending)
 	const struct ek_ring *ring = ek_datapath_ring(m->options.datapath, id);
 	struct ek_mirror_service *s = &m->services[id];
 
-	memset(s->refused, 0, sizeof(s->refused));
-	memset(s->asked, 0, sizeof(s->asked));
+	memset(s->ballot, 0, sizeof(*s->ballot));
 	for (uint32_t i = 0; i < EK_RING_SIZE; i++)
 		if (ek_bit(pending, i) && s->shadow[i] == ring->slot[i])
-			ek_bit_set(s->asked, i);
+			ek_bit_set(s->ballot->asked, i);
 }
 
 /* The removals of this pass go first: a peer may know better, and says so before it answers. */
@@ -110,7 +109,7 @@ void ek_mirror_on_forget(void *arg, uint16_t id, const uint8_t *pending)
 	if (s->asking && s->patience-- > 0)
 		return;
 	if (s->asking) { /* an answer was lost */
-		memset(s->refused, 0xff, sizeof(s->refused));
+		memset(s->ballot->refused, 0xff, sizeof(s->ballot->refused));
 		finish_forget(m, id);
 		return;
 	}
@@ -118,6 +117,10 @@ void ek_mirror_on_forget(void *arg, uint16_t id, const uint8_t *pending)
 		forget_alone(m, id);
 		return;
 	}
+	if (!s->ballot)
+		s->ballot = malloc(sizeof(*s->ballot));
+	if (!s->ballot)
+		return;
 	ek_mirror_flush(m);
 	choose(m, id, pending);
 	s->patience = ANSWER_PASSES;
@@ -125,7 +128,7 @@ void ek_mirror_on_forget(void *arg, uint16_t id, const uint8_t *pending)
 	ek_wire_put_service(&out, &name);
 	ek_wire_put32(&out, s->question);
 	for (uint32_t i = 0; i < EK_RING_SIZE; i++)
-		if (ek_bit(s->asked, i))
+		if (ek_bit(s->ballot->asked, i))
 			ek_wire_put32(&out, i);
 	ask(m, id, &out);
 	ek_wire_free(&out);
@@ -170,7 +173,7 @@ bool ek_mirror_receive_forgotten(struct ek_mirror *m, size_t peer, struct ek_wir
 		if (in->bad || slot >= EK_RING_SIZE)
 			return false;
 		if (wanted)
-			ek_bit_set(m->services[id].refused, slot);
+			ek_bit_set(m->services[id].ballot->refused, slot);
 	}
 	if (wanted)
 		ek_mirror_answered(m, id, peer);

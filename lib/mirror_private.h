@@ -45,16 +45,21 @@ struct ek_mirror_peer {
 	struct ek_mirror_counters counters;
 };
 
+/* Slots of the last FORGET: what the peers were asked about, and what must stay. */
+struct ek_mirror_ballot {
+	uint8_t asked[EK_RING_BITMAP], refused[EK_RING_BITMAP];
+};
+
 struct ek_mirror_service {
 	uint32_t *shadow; /* what the peers were told; NULL: this node does not own the ring */
 	uint32_t whole;	  /* peers, by bit, to which the ring is to be sent whole */
 	bool stateful;
-	bool moved;	   /* the ring may differ from the shadow */
-	bool seen;	   /* some of its slots look up what the peers' do not */
-	uint32_t question; /* of the last FORGET */
-	uint32_t asking;   /* peers whose answer is awaited, by bit */
-	int patience;	   /* passes for which it may be */
-	uint8_t asked[EK_RING_BITMAP], refused[EK_RING_BITMAP];
+	bool moved;			 /* the ring may differ from the shadow */
+	bool seen;			 /* some of its slots look up what the peers' do not */
+	uint32_t question;		 /* of the last FORGET */
+	uint32_t asking;		 /* peers whose answer is awaited, by bit */
+	int patience;			 /* passes for which it may be */
+	struct ek_mirror_ballot *ballot; /* NULL until the first */
 };
 
 struct ek_mirror {

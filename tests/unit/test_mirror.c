@@ -655,6 +655,48 @@ static void test_forget_late_answer(void **state)
 	assert_int_equal(ring_differences(0, 1), 0);
 }
 
+/* A slot of which a change is announced is not asked about: the peers have another word for it. */
+static void test_forget_what_is_announced(void **state)
+{
+	(void)state;
+	idle_until_asked();
+	sim_settle();
+	sim_member(&sim_nodes[0], 0, 1)->weight = 0;
+	sim_nodes[1].to[0].capacity = 1; /* no acknowledgement comes for a while */
+	sim_apply(&sim_nodes[0]);
+	while (sim_deliver(0, 1))
+		;
+	for (int i = 0; i < 4; i++) {
+		pass_all();
+		while (sim_deliver(0, 1))
+			;
+	}
+	assert_true(sim_nodes[0].waiting);
+	for (uint32_t i = 0; i < EK_RING_SIZE; i++)
+		if (slot_at(0, 0, i) == SLOT(1, 1, 0))
+			assert_int_equal(slot_at(1, 0, i) >> 8, 0x101); /* from 1, looked up */
+	sim_nodes[1].to[0].capacity = 0;
+	sim_settle();
+	assert_int_equal(ring_differences(0, 1), 0);
+}
+
+/* Who joins between question and answer has the ring from before the answer. */
+static void test_forget_beside_a_joiner(void **state)
+{
+	(void)state;
+	add_third();
+	sim_settle();
+	pass_all();
+	ticks(IDLE);
+	sim_part(0, 1);
+	sim_join(0, 1);
+	sim_apply(&sim_nodes[0]);
+	pass_all();
+	pass_all();
+	sim_settle();
+	assert_int_equal(ring_differences(0, 1), 0);
+}
+
 /* Entries of a service that is not stateful stay here; what its slots forget does not. */
 static void test_forget_stateless(void **state)
 {
@@ -768,6 +810,113 @@ static void test_entry_expiry_refused(void **state)
 	sim_settle();
 	assert_int_equal(entry_at(0, &flow), LIVE(3));
 	assert_int_equal(age_at(0, &flow), 5);
+	assert_int_equal(entry_at(1, &flow), LIVE(3));
+}
+
+/* The follower's copy is a second younger, since the message took its time: that is no use of it.
+ */
+static void test_entry_expires_a_little_early(void **state)
+{
+	struct sim_flow flow;
+
+	(void)state;
+	add_third();
+	sim_settle();
+	flow = changed_flow(0);
+	open_flow(0, &flow);
+	ek_mirror_pump(sim_nodes[0].mirror);
+	ticks(1);
+	sim_settle();
+	ticks(sim_nodes[0].dp->entries[0].timeout[EK_FLOW_ESTABLISHED]);
+	packet(0, &flow, EK_PACKET_DATA, 5);
+	assert_int_equal(entry_at(0, &flow), 0);
+	assert_int_equal(age_at(1, &flow),
+			 sim_nodes[0].dp->entries[0].timeout[EK_FLOW_ESTABLISHED]);
+	sim_settle();
+	assert_int_equal(entry_at(1, &flow), 0);
+	assert_int_equal(entry_at(0, &flow), 0);
+}
+
+/*
+ * A node that was cut off for a minute knows a connection that has ended, and one that goes
+ * elsewhere by now: it does not say so, and believes the owner.
+ */
+static void test_entry_of_before(void **state)
+{
+	struct sim_flow ended, reused;
+
+	(void)state;
+	add_third();
+	sim_settle();
+	ended = changed_flow(0);
+	reused = changed_flow(1);
+	open_flow(0, &ended);
+	open_flow(0, &reused);
+	sim_settle();
+	ticks(10);
+	sim_part(0, 1);
+	sim_member(&sim_nodes[0], 0, 3)->weight = 0;
+	sim_apply(&sim_nodes[0]);
+	packet(0, &ended, EK_PACKET_END, ISN + 1);
+	packet(0, &reused, EK_PACKET_END, ISN + 1);
+	ticks(130);
+	pass(0);
+	assert_int_not_equal(open_flow(0, &reused), 3);
+	ticks(60);
+	join_all();
+	assert_int_equal(entry_at(0, &ended), 0);
+	assert_int_equal(entry_at(1, &ended), 0);
+	assert_int_equal(entry_at(1, &reused), entry_at(0, &reused));
+	assert_int_equal(counters(1, 0)->entries_sent, 0);
+}
+
+/* An entry comes to an owner whose slot looks nothing up: from here on it does, everywhere. */
+static void test_entry_that_was_overlooked(void **state)
+{
+	struct sim_flow flow = {.port = 3, .low = 9};
+
+	(void)state;
+	flow.slot = find_slot(SLOT(1, 1, 0), 4);
+	sim_part(0, 1);
+	sim_member(&sim_nodes[1], 0, 1)->weight = 0; /* it took over there, and turns back */
+	sim_own(&sim_nodes[1], true);
+	flow = flow_on(1, flow);
+	assert_int_equal(open_flow(1, &flow), 2);
+	sim_own(&sim_nodes[1], false);
+	join_all();
+	assert_int_equal(entry_at(0, &flow), LIVE(2));
+	assert_int_equal(slot_at(0, 0, flow.slot), SLOT(1, 1, 1));
+	assert_int_equal(ring_differences(0, 1), 0);
+	flow = flow_on(0, flow);
+	assert_int_equal(packet(0, &flow, EK_PACKET_DATA, ISN + 1), 2);
+}
+
+/* Two nodes gave the flow to two backends in the same second: both keep the owner's. */
+static void test_entry_contradicted(void **state)
+{
+	struct sim_flow flow;
+	uint16_t id;
+
+	(void)state;
+	add_third();
+	sim_settle();
+	flow = changed_flow(0);
+	id = flow.service;
+	open_flow(0, &flow);
+	flow = flow_on(1, flow);
+	sim_packet(sim_nodes[1].dp, &flow, EK_PACKET_SYN, ISN);
+	for (int way = 0; way < EK_FLOW_WAYS; way++) {
+		uint64_t *entry =
+			(uint64_t *)&sim_nodes[1].dp->flows[flow.low % BUCKETS].entry[way];
+
+		if (*entry)
+			*entry = ek_flow_entry(*entry, sim_row(&sim_nodes[1], 0, 2),
+					       EK_FLOW_EMBRYONIC, sim_tick[1]);
+	}
+	assert_int_equal(packet(1, &flow, EK_PACKET_DATA, ISN + 1), 2);
+	flow.service = id;
+	sim_settle();
+	assert_int_equal(entry_at(0, &flow), LIVE(3));
 	assert_int_equal(entry_at(1, &flow), LIVE(3));
 }
 
@@ -1092,6 +1241,41 @@ static void test_news_missed(void **state)
 		assert_int_equal(entry_at(1, &flow[i]), LIVE(3));
 }
 
+static void count_record(void *arg, const struct ek_news_record *record)
+{
+	uint64_t *next = arg;
+
+	assert_true(record->entry == *next);
+	++*next;
+}
+
+/* Of what is overwritten as many are missed; the oldest one left may be under way. */
+static void test_log_overflows(void **state)
+{
+	static const struct {
+		uint64_t written, missed;
+	} rows[] = {{0, 0},
+		    {1, 0},
+		    {EK_NEWS_SIZE - 1, 0},
+		    {EK_NEWS_SIZE, 1},
+		    {EK_NEWS_SIZE + 1, 2},
+		    {3 * EK_NEWS_SIZE + 7, 2 * EK_NEWS_SIZE + 8}};
+	struct ek_datapath *dp = sim_nodes[0].dp;
+	uint64_t next = 0;
+
+	(void)state;
+	dp->news[1].head = dp->news_read[1] = 0;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		uint64_t begin = dp->news[1].head;
+
+		for (uint64_t n = 0; n < rows[i].written; n++)
+			sim_tell(dp, 1, begin + n, 0, 0, 0);
+		next = begin + rows[i].missed;
+		assert_int_equal(ek_datapath_news(dp, count_record, &next), rows[i].missed);
+		assert_int_equal(next, dp->news[1].head);
+	}
+}
+
 /* Without anybody to tell the log is not read; what it holds then is told by the table. */
 static void test_news_of_before(void **state)
 {
@@ -1343,11 +1527,17 @@ int main(void)
 		TEST(test_forget_beside_a_plan, setup_joined),
 		TEST(test_forget_beside_an_entry, setup_joined),
 		TEST(test_forget_late_answer, setup_joined),
+		TEST(test_forget_what_is_announced, setup_joined),
+		TEST(test_forget_beside_a_joiner, setup_joined),
 		TEST(test_forget_stateless, setup_joined),
 		TEST(test_entry_lives, setup_joined),
 		TEST(test_entry_reused, setup_joined),
 		TEST(test_entry_expires, setup_joined),
 		TEST(test_entry_expiry_refused, setup_joined),
+		TEST(test_entry_expires_a_little_early, setup_joined),
+		TEST(test_entry_of_before, setup_joined),
+		TEST(test_entry_that_was_overlooked, setup_joined),
+		TEST(test_entry_contradicted, setup_joined),
 		TEST(test_entry_ages_no_further, setup_joined),
 		TEST(test_takeover_renews, setup_joined),
 		TEST(test_entry_of_a_follower, setup_joined),
@@ -1361,6 +1551,7 @@ int main(void)
 		TEST(test_answer_jammed, setup_joined),
 		TEST(test_want_jammed, setup_joined),
 		TEST(test_news_missed, setup_joined),
+		TEST(test_log_overflows, setup_two),
 		TEST(test_news_of_before, setup_two),
 		TEST(test_cut_short, setup_joined),
 		TEST(test_nonsense, setup_joined),

@@ -8,6 +8,9 @@
  *     "new0(1,3*3)"       ring 0 is made, of rows 1 and 3, the latter with weight 3
  *     "ring0(1)"          ring 0 is changed
  *     "svc0"  "-svc0"     service 0 is published or changed, is withdrawn
+ *
+ * Of several nodes one owns a service's ring: "A>:ab" is followed; "+1?" is a loss, which waits for
+ * the peers with the rings.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -86,6 +89,10 @@ static const char *parse_service(const char *text, struct script *s, size_t n)
 		text++;
 	}
 	s->services[n] = (struct ek_intent_service){.config = c, .backends = s->backends[n]};
+	if (*text == '>') {
+		s->services[n].follow = true;
+		text++;
+	}
 	for (text++; islower((unsigned char)*text); s->services[n].n_backends++)
 		text = parse_backend(text, number, &s->backends[n][s->services[n].n_backends]);
 	return text;
@@ -114,11 +121,13 @@ static void append(char *out, size_t size, const char *format, ...)
 	va_end(args);
 }
 
+static bool show_losses;
+
 static void render_op(const struct ek_op *op, char *out, size_t size)
 {
 	switch (op->kind) {
 	case EK_OP_BACKEND_SET:
-		append(out, size, "+%u", op->index);
+		append(out, size, "+%u%s", op->index, show_losses && op->loss ? "?" : "");
 		break;
 	case EK_OP_RING_SET:
 		append(out, size, "%s%u(", op->fresh ? "new" : "ring", op->id);
@@ -201,6 +210,42 @@ static const struct {
 	{"a returning backend gets another row", "A:ab|A:a", "A:ab", "+3 ring0(1,3)"},
 };
 
+/* --- of several nodes ------------------------------------------------------------------------ */
+
+/* `!` is a next hop that is not resolved: a backend that had another loses it. */
+static const struct {
+	const char *description;
+	const char *before, *intent;
+	const char *plan;
+	const char *kept; /* what does not wait */
+	bool loss;
+} shared[] = {
+	{"nothing", "A:ab", "A:ab", "", "", false},
+	{"a new service waits for nobody", "", "A:ab", "+1 +2 new0(1,2) svc0",
+	 "+1 +2 new0(1,2) svc0", false},
+	{"a ring waits, the row of its new backend does not", "A:a", "A:ab", "+2 ring0(1,2)", "+2",
+	 false},
+	{"a weight waits", "A:ab", "A:a3b", "ring0(1*3,2)", "", false},
+	{"a backend that fails: its row waits with the ring", "A:ab", "A:a0!b", "ring0(2) +1?", "",
+	 true},
+	{"one that returns does not", "A:ab|A:a0!b", "A:ab", "+1 ring0(1,2)", "+1", false},
+	{"a next hop that works waits for nothing", "A:ab", "A:ab~", "+2", "+2", false},
+	{"a loss that no ring names", "A:a0b", "A:a0!b", "+1?", "", true},
+	{"tracking: the service does not wait", "A:a", "A':a", "ring0(1) svc0", "svc0", false},
+	{"of two services one is new", "A:a", "A:ab B:a", "+2 ring0(1,2) +3 new1(3) svc1",
+	 "+2 +3 new1(3) svc1", false},
+	{"departures do not wait", "A:a B:b", "A:a", "-svc1 -2", "-svc1 -2", false},
+
+	{"followed: its ring is made once", "", "A>:ab", "+1 +2 new0(1,2) svc0",
+	 "+1 +2 new0(1,2) svc0", false},
+	{"followed: a backend comes", "A:a", "A>:ab", "+2", "+2", false},
+	{"followed: a weight", "A:ab", "A>:a3b", "", "", false},
+	{"followed: a backend fails, and waits for nobody", "A:ab", "A>:a0!b", "+1", "+1", false},
+	{"followed: tracking", "A:a", "A'>:a", "svc0", "svc0", false},
+	{"owned from now on, with the members of before", "A:ab|A>:a0b", "A:ab", "", "", false},
+	{"owned from now on, with others", "A:ab|A>:a0b", "A:a0b", "ring0(2)", "", false},
+};
+
 static struct ek_state *new_state(uint32_t limit)
 {
 	struct ek_state *state = calloc(1, sizeof(*state));
@@ -276,6 +321,63 @@ static void test_rows(void **unused)
 		ek_plan_free(&plan);
 		free_state(state);
 	}
+}
+
+/* What waited comes again, and only that. */
+static void expect_rest(const struct ek_state *state, const char *intent, bool any)
+{
+	struct script script;
+	struct ek_plan plan;
+
+	parse(intent, &script);
+	make(state, &script, &plan);
+	assert_int_equal(plan.n > 0, any);
+	for (size_t i = 0; i < plan.n; i++)
+		assert_true(plan.ops[i].loss ||
+			    (plan.ops[i].kind == EK_OP_RING_SET && !plan.ops[i].fresh));
+	ek_plan_free(&plan);
+}
+
+static void test_shared(void **unused)
+{
+	(void)unused;
+	show_losses = true;
+	for (size_t i = 0; i < LENGTH(shared); i++) {
+		struct ek_state *state = new_state(ROWS);
+		struct ek_plan plan;
+		char text[1024];
+		bool rings = strstr(shared[i].plan, "ring");
+
+		print_message("  %s\n", shared[i].description);
+		commit_all(state, shared[i].before);
+		expect_plan(state, shared[i].intent, shared[i].plan, &plan);
+		assert_int_equal(ek_plan_changes_rings(&plan), rings);
+		assert_int_equal(ek_plan_defer_rings(&plan), shared[i].loss);
+		assert_false(ek_plan_changes_rings(&plan));
+		render(&plan, text, sizeof(text));
+		assert_string_equal(text, shared[i].kept);
+		ek_plan_commit(state, &plan);
+		ek_plan_free(&plan);
+		expect_rest(state, shared[i].intent, rings || shared[i].loss);
+		free_state(state);
+	}
+	show_losses = false;
+}
+
+/* Who owns a ring that another has written in the meantime builds it whatever it built before. */
+static void test_takes_over(void **unused)
+{
+	struct ek_state *state = new_state(ROWS);
+	struct ek_plan plan;
+
+	(void)unused;
+	commit_all(state, "A:ab|A>:ab");
+	state->services[0].built = false; /* as ek_controller_rebuild() does */
+	expect_plan(state, "A>:ab", "", &plan);
+	ek_plan_free(&plan);
+	expect_plan(state, "A:ab", "ring0(1,2)", &plan);
+	ek_plan_free(&plan);
+	free_state(state);
 }
 
 /* --- what the operations carry --------------------------------------------------------------- */
@@ -770,6 +872,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rows),
+		cmocka_unit_test(test_shared),
+		cmocka_unit_test(test_takes_over),
 		cmocka_unit_test(test_numbers_are_told),
 		cmocka_unit_test(test_constant_sum),
 		cmocka_unit_test(test_entries),
