@@ -152,6 +152,8 @@ $(B)/tests/fuzz/%: tests/fuzz/%.c $(LIB_SRCS) | $(SKELS)
 	$(Q)$(CLANG) $(CPPFLAGS) -O1 -g -fsanitize=fuzzer,address,undefined -MMD -MP -MF $@.d \
 		$< $(LIB_SRCS) $(LIBS) -o $@
 
+NET_BPF := $(patsubst %.c,$(B)/%.o,$(wildcard tests/net/*.bpf.c))
+
 unit: have-deps $(UNITS) $(HISTORIES)
 	@tests/run.sh $(UNITS) $(HISTORIES)
 	@CC=$(CC) tests/unit/mutants.sh $(B)
@@ -159,7 +161,7 @@ unit: have-deps $(UNITS) $(HISTORIES)
 packet: have-deps $(PACKETS)
 	@tests/run.sh $(PACKETS)
 
-net: have-deps all $(B)/tests/net/pass.bpf.o
+net: have-deps all $(NET_BPF)
 	$(Q)$(PYTHON) -m pytest -q -p no:cacheprovider tests/net
 
 check: have-deps

@@ -41,7 +41,7 @@ struct ek_explain_packet {
 	enum ek_packet_kind kind;
 	uint32_t sequence; /* of a TCP segment, host order … */
 	bool in_sequence;  /* … or the one after the SYN that is in the table, if there is one */
-	bool is_reset;	   /* of an END: by RST */
+	bool is_reset;	   /* RST is set */
 	uint32_t length;   /* of the IP packet */
 };
 

@@ -191,7 +191,7 @@ static void explain(const struct subject *subject, const struct kind *kind,
 		.protocol = s->protocol,
 		.kind = kind->kind,
 		.in_sequence = true,
-		.is_reset = kind->kind == EK_PACKET_END,
+		.is_reset = kind->kind == EK_PACKET_REFUSAL,
 		.length = 60};
 
 	ek_explain(&view, &packet, e);

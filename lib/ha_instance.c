@@ -63,8 +63,14 @@ static void renew_lease(struct ek_ha_instance *i)
 	unsigned int ms = ek_vrrp_fsm_dead_ms(&i->fsm);
 	struct ek_lease *lease = lease_of(i);
 
-	if (!port || port->number < 0 || i->config->announce == EK_ANNOUNCE_ROUTE ||
-	    ek_ha_now_ms() < i->hold_ms)
+	if (!port || port->number < 0 || i->config->announce == EK_ANNOUNCE_ROUTE)
+		return;
+	/* Late: a peer may have claimed meanwhile, and is heard first. */
+	if (lease->until && lease->until / 1000 < ek_ha_now_us() && ek_ha_now_ms() >= i->hold_ms) {
+		lease->until = 0;
+		i->hold_ms = ek_ha_now_ms() + i->config->interval;
+	}
+	if (ek_ha_now_ms() < i->hold_ms)
 		return;
 	lease->port = port->number;
 	__atomic_store_n(&lease->mac4, lease_mac(i, false, port), __ATOMIC_RELAXED);

@@ -318,7 +318,12 @@ def ask_from(lab, source, port):
     with lab.client.enter(), socket.socket() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.settimeout(5)
-        sock.bind((source, port))
+
+        def free():  # whoever had it has just been told that it is over
+            with contextlib.suppress(OSError):
+                sock.bind((source, port))
+                return True
+        until(free, 5, f"port {port} is free")
         sock.connect((VIP4, 80))
         sock.sendall(b"GET / HTTP/1.1\r\nHost: port\r\nConnection: close\r\n\r\n")
         return b"".join(iter(lambda: sock.recv(65536), b"")).split()[-1].decode()
