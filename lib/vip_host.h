@@ -16,7 +16,7 @@
 #include <evenkeel/hash.h>
 #include "error.h"
 
-#define EK_VIP_HOST_MAX 64
+#define EK_VIP_HOST_MAX 128
 
 struct ek_vip_host;
 

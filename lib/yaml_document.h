@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * A YAML text as a tree whose every node knows its line and column: a thin layer over libyaml's
- * document API, for the plain part of YAML that a configuration needs. Used by config.c only.
+ * document API, for the plain part of YAML that a configuration needs. Used by config.c and
+ * dscp_map.c.
  */
 #ifndef EVENKEEL_YAML_DOCUMENT_H
 #define EVENKEEL_YAML_DOCUMENT_H

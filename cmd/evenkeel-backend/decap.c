@@ -18,6 +18,12 @@ struct decap {
 	bool native;
 };
 
+const struct decap_result_text decap_results[EK_DECAP_RESULT_COUNT] = {
+#define X(name, text, description) [EK_DECAP_##name] = {text, description},
+	EK_DECAP_RESULTS(X)
+#undef X
+};
+
 /* libbpf knows why a program does not load; people want that only when they ask for it. */
 __attribute__((format(printf, 2, 0))) static int log_libbpf(enum libbpf_print_level level,
 							    const char *format, va_list args)
@@ -65,6 +71,13 @@ static void configure(struct ek_decap_config *config, const struct options *opti
 	}
 	for (size_t i = 0; i < options->n_allow; i++)
 		add_prefix(config, &options->allow[i]);
+	config->gue_port = htons(options->gue_port);
+	for (size_t i = 0; i < EK_DECAP_DSCPS; i++) {
+		config->dscp4[i] = options->dscp.vip4[i].words[3];
+		config->dscp6[i] = options->dscp.vip6[i];
+		config->dscps4 += !ek_ip_is_zero(&options->dscp.vip4[i]);
+		config->dscps6 += !ek_ip_is_zero(&options->dscp.vip6[i]);
+	}
 }
 
 static int load(struct decap *decap, const struct options *options, struct ek_error *error)
@@ -178,19 +191,53 @@ bool decap_is_native(const struct decap *decap)
 	return decap->native;
 }
 
-int decap_counters(const struct decap *decap, uint64_t counters[EK_DECAP_RESULT_COUNT])
+int decap_read_counters(int map, uint64_t counters[EK_DECAP_RESULT_COUNT])
 {
-	int fd = bpf_map__fd(decap->skeleton->maps.results), cpus = libbpf_num_possible_cpus();
+	int cpus = libbpf_num_possible_cpus();
 	uint64_t *row = cpus > 0 ? calloc(cpus, sizeof(*row)) : NULL;
 	int err = row ? 0 : -ENOMEM;
 
 	for (uint32_t key = 0; !err && key < EK_DECAP_RESULT_COUNT; key++) {
 		counters[key] = 0;
-		if (bpf_map_lookup_elem(fd, &key, row))
+		if (bpf_map_lookup_elem(map, &key, row))
 			err = -errno;
 		for (int cpu = 0; !err && cpu < cpus; cpu++)
 			counters[key] += row[cpu];
 	}
 	free(row);
+	return err;
+}
+
+int decap_counters(const struct decap *decap, uint64_t counters[EK_DECAP_RESULT_COUNT])
+{
+	return decap_read_counters(bpf_map__fd(decap->skeleton->maps.results), counters);
+}
+
+static bool is_among(const struct ek_ip *addresses, size_t n, const struct ek_ip *ip)
+{
+	for (size_t i = 0; i < n; i++)
+		if (ek_ip_equal(&addresses[i], ip))
+			return true;
+	return false;
+}
+
+/* Room first: what is gone is taken out before what is new goes in. */
+int decap_set_own(const struct decap *decap, const struct ek_ip *addresses, size_t n)
+{
+	int map = bpf_map__fd(decap->skeleton->maps.own), err = 0;
+	struct ek_ip gone[EK_DECAP_OWN_MAX], key, *last = NULL;
+	const uint8_t yes = 1;
+	size_t n_gone = 0;
+
+	while (n_gone < EK_DECAP_OWN_MAX && !bpf_map_get_next_key(map, last, &key)) {
+		if (!is_among(addresses, n, &key))
+			gone[n_gone++] = key;
+		last = &key;
+	}
+	for (size_t i = 0; i < n_gone; i++)
+		bpf_map_delete_elem(map, &gone[i]);
+	for (size_t i = 0; !err && i < n; i++)
+		if (bpf_map_update_elem(map, &addresses[i], &yes, BPF_ANY))
+			err = -errno;
 	return err;
 }

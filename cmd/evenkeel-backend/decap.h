@@ -19,5 +19,15 @@ void decap_close(struct decap *decap);
 bool decap_is_native(const struct decap *decap);
 /* Sums over all CPUs, by enum ek_decap_result. 0 or -errno. */
 int decap_counters(const struct decap *decap, uint64_t counters[EK_DECAP_RESULT_COUNT]);
+/* The same, of a map that is known by its descriptor. */
+int decap_read_counters(int map, uint64_t counters[EK_DECAP_RESULT_COUNT]);
+/* Packets to these addresses and no others get their VIP from the DSCP. 0 or -errno. */
+int decap_set_own(const struct decap *decap, const struct ek_ip *addresses, size_t n);
+
+/* By enum ek_decap_result, from EK_DECAP_FIRST_COUNTED on. */
+struct decap_result_text {
+	const char *name, *description;
+};
+extern const struct decap_result_text decap_results[EK_DECAP_RESULT_COUNT];
 
 #endif

@@ -13,8 +13,11 @@
 #include "decap.h"
 #include "ip.h"
 #include "log.h"
+#include "mss.h"
 #include "netlink.h"
 #include "options.h"
+#include "own.h"
+#include "status.h"
 #include "vip_host.h"
 
 enum { EXIT_OK = 0, EXIT_RUNTIME = 1, EXIT_USAGE = 2 };
@@ -30,16 +33,12 @@ struct backend_host {
 	struct ek_netlink *netlink;
 	bool lost; /* the interface: there is nothing left to do */
 	struct decap *decap;
+	struct own_watch *own; /* if VIPs are restored from DSCPs */
 	struct ek_vip_host *vips;
 };
 
 static void log_counters(const struct backend_host *b)
 {
-	static const char *const names[] = {
-#define X(name, text, description) [EK_DECAP_##name] = text,
-		EK_DECAP_RESULTS(X)
-#undef X
-	};
 	uint64_t counters[EK_DECAP_RESULT_COUNT];
 	char line[64 * EK_DECAP_RESULT_COUNT];
 	size_t used = 0;
@@ -51,7 +50,7 @@ static void log_counters(const struct backend_host *b)
 	}
 	for (size_t i = EK_DECAP_FIRST_COUNTED; i < EK_DECAP_RESULT_COUNT; i++)
 		used += snprintf(line + used, sizeof(line) - used, "%s%s %" PRIu64,
-				 used ? ", " : "", names[i], counters[i]);
+				 used ? ", " : "", decap_results[i].name, counters[i]);
 	ek_notice("%s: %s", b->options.interface, line);
 }
 
@@ -78,6 +77,25 @@ static void on_link(void *arg)
 	event_base_loopbreak(b->base);
 }
 
+/* Which packets are to this host: those that a balancer sends to a backend in L3DSR. */
+static void on_own(void *arg)
+{
+	static struct ek_ip addresses[EK_DECAP_OWN_MAX];
+	struct backend_host *b = arg;
+	const struct options *o = &b->options;
+	int n = own_list(addresses, EK_DECAP_OWN_MAX, o->vips, o->n_vips), err = n < 0 ? n : 0;
+
+	if (n > (int)EK_DECAP_OWN_MAX) {
+		ek_warn("%s: the host has %d addresses; DSCPs count on the first %u only",
+			o->interface, n, EK_DECAP_OWN_MAX);
+		n = EK_DECAP_OWN_MAX;
+	}
+	if (!err)
+		err = decap_set_own(b->decap, addresses, n);
+	if (err)
+		ek_err("%s: cannot follow the host's addresses: %s", o->interface, strerror(-err));
+}
+
 static int watch(struct backend_host *b)
 {
 	b->base = event_base_new();
@@ -102,6 +120,8 @@ static void log_ready(const struct backend_host *b)
 				 ek_ip_format(&o->vips[i], text));
 	if (o->n_vips > VIPS_SHOWN)
 		snprintf(list + used, sizeof(list) - used, " and %zu more", o->n_vips - VIPS_SHOWN);
+	if (o->restores)
+		ek_notice("%s: VIPs are restored from DSCPs, whoever sends them", o->interface);
 	if (!o->n_allow)
 		ek_warn("%s: any host that reaches it can send packets in a tunnel; --allow "
 			"PREFIX names the balancers",
@@ -129,6 +149,14 @@ static int start(struct backend_host *b, struct ek_error *error)
 	if (note)
 		ek_notice("%s: no native XDP (%s): generic mode, which is slower",
 			  b->options.interface, note);
+	if (b->options.restores) {
+		b->own = own_watch_new(b->base, on_own, b);
+		if (!b->own) {
+			ek_error_set(error, "cannot watch the host's addresses: %m");
+			return -EIO;
+		}
+		on_own(b);
+	}
 	b->vips = ek_vip_host_prepare(&vips, error);
 	return b->vips ? 0 : -EIO;
 }
@@ -140,6 +168,7 @@ static int stop(struct backend_host *b, struct ek_error *error)
 
 	if (b->vips)
 		log_counters(b);
+	own_watch_free(b->own);
 	decap_close(b->decap);
 	ek_netlink_free(b->netlink);
 	for (size_t i = 0; i < N_SIGNALS; i++)
@@ -170,6 +199,14 @@ static int run(struct backend_host *b)
 	return result;
 }
 
+/* Of the commands that print and end: their exit status. */
+static int said(int err, const struct ek_error *error)
+{
+	if (err)
+		fprintf(stderr, "evenkeel-backend: %s\n", error->text);
+	return err ? EXIT_RUNTIME : EXIT_OK;
+}
+
 int main(int argc, char **argv)
 {
 	struct backend_host b = {0};
@@ -181,6 +218,10 @@ int main(int argc, char **argv)
 	case OPTIONS_ERROR:
 		fprintf(stderr, "evenkeel-backend: %s; see --help\n", error.text);
 		return EXIT_USAGE;
+	case OPTIONS_STATUS:
+		return said(status_print(b.options.interface, stdout, &error), &error);
+	case OPTIONS_ADVICE:
+		return said(mss_print_advice(&b.options, stdout, &error), &error);
 	case OPTIONS_RUN:
 		break;
 	}

@@ -4,10 +4,12 @@
 #define EVENKEEL_BACKEND_OPTIONS_H
 
 #include <net/if.h>
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <evenkeel/backend_abi.h>
 #include "config.h"
+#include "dscp_map.h"
 
 struct prefix {
 	struct ek_ip network;
@@ -18,16 +20,20 @@ struct options {
 	char interface[IFNAMSIZ];
 	enum ek_xdp_mode mode;
 	const char *state_dir;
-	struct ek_ip vips[EK_DECAP_VIPS_MAX];
+	struct ek_ip vips[EK_DECAP_VIPS_MAX]; /* those of `dscp` among them */
 	size_t n_vips;
 	struct prefix allow[EK_DECAP_ALLOW_MAX];
 	size_t n_allow;
+	in_port_t gue_port; /* 0: no GUE */
+	struct ek_dscp_map dscp;
+	bool restores; /* `dscp` is not empty */
 	bool verbose;
 };
 
-enum options_verdict { OPTIONS_RUN, OPTIONS_DONE, OPTIONS_ERROR };
+enum options_verdict { OPTIONS_RUN, OPTIONS_STATUS, OPTIONS_ADVICE, OPTIONS_DONE, OPTIONS_ERROR };
 
-/* DONE: it was --help or --version. ERROR: `error` says what is wrong with which option. */
+/* STATUS: of `interface`, or of all if it is "". DONE: it was --help or --version. ERROR: `error`
+ * says what is wrong with which option. */
 enum options_verdict options_parse(struct options *options, int argc, char **argv,
 				   struct ek_error *error);
 

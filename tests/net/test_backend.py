@@ -88,6 +88,10 @@ class Pair:
         agent = self.web.popen("evenkeel-backend", "--interface", "eth0", "--state-dir", self.state,
                                *words, *options)
         agent.expect(r"ready: eth0: ")
+        if VIP[6] in " ".join(map(str, words + [*options])):
+            # The kernel answers for a new IPv6 address at once, but routes to it a moment later.
+            until(lambda: VIP[6] in run("ip", "-n", self.web.ns, "-6", "route", "show", "table",
+                                        "local").stdout, 5, "there is a route to the VIP")
         return agent
 
     def fail(self, *options):
@@ -95,6 +99,11 @@ class Pair:
         done = self.web.run("evenkeel-backend", "--state-dir", self.state, *options, check=False)
         assert done.stderr.count("\n") == 1, done.stderr
         return done.returncode, done.stderr
+
+    def fail_status(self, *options):
+        done = self.web.run("evenkeel-backend", "status", *options, check=False)
+        assert done.stdout == ""
+        return done.returncode, done.stderr.removeprefix("evenkeel-backend: ").rstrip("\n")
 
     def condition(self):
         """All that evenkeel-backend may change on the host."""
@@ -125,6 +134,22 @@ def outer(family, source=BALANCER):
 
 def inner(family):
     return LAYER[family](src=CLIENT[family], dst=VIP[family])
+
+
+def gue(packet, direct=False):
+    """In UDP to the port of GUE, variant 0 with two words of private data, or directly."""
+    data = bytes(packet)
+    if not direct:
+        data = bytes([2, 4 if packet.version == 4 else 41, 0, 0]) + b"private!" + data
+    return UDP(sport=50000, dport=6080, chksum=0) / data
+
+
+def marked(family, dscp, to=None, source=None):
+    """As a balancer leaves it in L3DSR: to the host, DSCP for VIP, from the client."""
+    to, source = to or HOST[family], source or CLIENT[family]
+    if family == 4:
+        return IP(src=source, dst=to, tos=dscp << 2)
+    return IPv6(src=source, dst=to, tc=dscp << 2)
 
 
 def server(pair, family, kind):
@@ -180,6 +205,138 @@ def test_tcp_on_the_vip(pair, agent, out, in_):
             assert client[:2] == (CLIENT[in_], port) and connection.recv(100) == b"GET /"
             connection.sendall(b"200")
             assert bytes(receive(0x08)[TCP].payload)[:3] == b"200"
+
+
+@pytest.mark.parametrize("direct", [False, True], ids=["variant0", "direct"])
+@COMBINATIONS
+def test_gue_on_the_vip(pair, agent, out, in_, direct):
+    before = counters(agent)
+    with server(pair, in_, socket.SOCK_DGRAM) as s:
+        packet = inner(in_) / UDP(sport=4003, dport=80) / b"question"
+        pair.send(outer(out, STRANGER) / gue(packet, direct))
+        pair.send(outer(out) / gue(packet, direct))
+        data, client = s.recvfrom(100)
+        assert data == b"question" and client[:2] == (CLIENT[in_], 4003)
+    after = counters(agent)
+    assert after[f"gue-ipv{in_}"] == before[f"gue-ipv{in_}"] + 1
+    assert after["not-allowed"] == before["not-allowed"] + 1
+
+
+DSCP = ("--dscp", f"12={VIP[4]}", "--dscp", f"12={VIP[6]}")
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_vip_from_dscp(pair, family):
+    agent = pair.start("--allow", BALANCER[4], *DSCP, vips=[])
+    with server(pair, family, socket.SOCK_DGRAM) as s:
+        pair.send(marked(family, 13) / UDP(sport=4004, dport=80) / b"another DSCP")
+        pair.send(marked(family, 12) / UDP(sport=4004, dport=80) / b"question")
+        data, client = s.recvfrom(100)
+        assert data == b"question" and client[:2] == (CLIENT[family], 4004)
+        s.sendto(b"answer", client)
+        answer = pair.receive(lambda f: UDP in f and f[UDP].dport == 4004)
+    assert answer[LAYER[family]].src == VIP[family]
+    with server(pair, family, socket.SOCK_STREAM) as s:
+        s.listen()
+        pair.send(marked(family, 12) / TCP(sport=5005, dport=80, flags="S", seq=1000))
+        syn_ack = pair.receive(lambda f: TCP in f and f[TCP].dport == 5005)
+        assert syn_ack[LAYER[family]].src == VIP[family] and syn_ack[TCP].ack == 1001
+    assert counters(agent)[f"dscp-ipv{family}"] >= 2
+    assert agent.stop() == 0
+    assert VIP[family] not in pair.condition()[1]
+
+
+def test_own_addresses_come_and_go(pair):
+    """DSCPs count on packets to the host, whatever its addresses are by now."""
+    agent = pair.start(*DSCP, vips=[])
+    late = "10.9.0.77"
+
+    def own():
+        return re.search(r"own addresses +(.*)\n", status(pair))[1].split()
+
+    assert {HOST[4], HOST[6]} <= set(own()) and not set(VIP.values()) & set(own())
+    pair.web.ip(f"addr add {late}/32 dev eth0")
+    try:
+        until(lambda: late in own(), 5, own)
+        with server(pair, 4, socket.SOCK_DGRAM) as s:
+            pair.send(marked(4, 12, to=late) / UDP(sport=4006, dport=80) / b"late")
+            assert s.recv(100) == b"late"
+    finally:
+        pair.web.ip(f"addr del {late}/32 dev eth0")
+    until(lambda: late not in own(), 5, own)
+    agent.stop()
+
+
+def test_map_file(pair):
+    path = pair.dir / "map.yaml"
+    path.write_text(f"dscp:\n  12: {VIP[4]}\n  63: [{VIP[6]}, 192.0.2.63]\n")
+    agent = pair.start("--map", path, vips=[])
+    assert f" {VIP[4]}/32 " in pair.condition()[1] and " 192.0.2.63/32 " in pair.condition()[1]
+    assert re.search(rf"DSCP +12={VIP[4]} 63=192.0.2.63 63={VIP[6]}\n", status(pair))
+    agent.stop()
+    path.write_text("dscp:\n  64: 192.0.2.1\n")
+    code, line = pair.fail("--interface", "eth0", "--map", path)
+    assert code == 2 and f"{path}:2:3: dscp: the DSCP is not a number from 1 to 63" in line
+
+
+def status(pair, *options):
+    return pair.web.run("evenkeel-backend", "status", *options).stdout
+
+
+def test_status(pair, agent):
+    before = counters(agent)
+    with server(pair, 4, socket.SOCK_DGRAM) as s:
+        pair.send(outer(4) / inner(4) / UDP(sport=4007, dport=80) / b"counted")
+        assert s.recv(100) == b"counted"
+    text = status(pair, "--interface", "eth0")
+    assert re.match(r"eth0: native, program \d+, attached for \d+ s\n", text)
+    assert re.search(rf"VIPs +{VIP[4]} {VIP[6]}\n", text)
+    assert re.search(rf"allowed +{BALANCER[4]}/32 {BALANCER[6]}/128\n", text)
+    assert re.search(r"GUE port +6080\n", text) and "DSCP  " not in text
+    shown = {name: int(value) for name, value in re.findall(r"^  ([\w-]+) +(\d+)  \w", text, re.M)}
+    assert shown == before | {"decapsulated-ipv4": before["decapsulated-ipv4"] + 1}
+    assert status(pair) == text
+    agent.stop()
+    assert pair.fail_status() == (1, "no interface has evenkeel-backend attached")
+    assert pair.fail_status("--interface", "eth0") == (
+        1, "eth0: evenkeel-backend is not attached")
+    assert pair.fail_status("--interface", "eth9") == (1, "eth9: No such device")
+    assert pair.fail_status("--vip", VIP[4])[0] == 2
+
+
+def test_status_of_a_foreign_program(pair):
+    pair.web.ip(f"link set lo xdpgeneric obj {laboratory.BUILD}/tests/net/pass.bpf.o sec xdp")
+    try:
+        assert pair.fail_status("--interface", "lo") == (1, "lo: evenkeel-backend is not attached")
+        assert pair.fail_status() == (1, "no interface has evenkeel-backend attached")
+    finally:
+        pair.web.ip("link set lo xdpgeneric off")
+
+
+def test_mss_advice(pair):
+    def advice(*options):
+        text = pair.web.run("evenkeel-backend", "--interface", "eth0", "--mss-advice",
+                            *options).stdout
+        assert text.startswith(f"eth0: MTU {MTU}\n")
+        return [int(mss) for mss in re.findall(r"advmss (\d+)", text)]
+
+    before = pair.condition()
+    assert advice() == [MTU - 52 - 40, MTU - 52 - 60]
+    assert advice("--gue-port", "0") == [MTU - 40 - 40, MTU - 40 - 60]
+    assert advice("--allow", "10.0.0.0/8") == [MTU - 32 - 40, MTU - 32 - 60]
+    assert advice("--allow", "10.0.0.0/8", "--gue-port", "0") == [MTU - 60, MTU - 80]
+    assert pair.condition() == before
+    assert pair.fail("--interface", "eth9", "--mss-advice")[0] == 1
+
+
+def test_gue_can_be_off(pair):
+    agent = pair.start("--gue-port", "0")
+    assert "GUE" not in status(pair).split("decapsulated-ipv4")[0]
+    with server(pair, 4, socket.SOCK_DGRAM) as s:
+        pair.send(outer(4) / gue(inner(4) / UDP(sport=4008, dport=80) / b"gue"))
+        pair.send(outer(4) / inner(4) / UDP(sport=4008, dport=80) / b"ipip")
+        assert s.recv(100) == b"ipip"
+    agent.stop()
 
 
 def test_only_balancers_and_only_vips(pair, agent):
@@ -283,6 +440,16 @@ def test_one_line_says_what_is_wrong(pair):
     assert pair.fail("--interface", "eth0", "--vip")[0] == 2
     assert pair.fail("--interface", "eth0", "--fast")[0] == 2
     assert pair.fail("--interface", "eth0", "extra")[0] == 2
+    many = [word for n in range(129) for word in ("--vip", f"192.0.2.{n + 1}")]
+    assert "more than 128 VIPs" in pair.fail("--interface", "eth0", *many)[1]
+    assert "more than 128 VIPs" in pair.fail("--interface", "eth0", *many[2:], *DSCP[2:])[1]
+    for port in "65536", "-1", "x", "", "080a":
+        assert pair.fail("--interface", "eth0", "--gue-port", port)[0] == 2
+    for dscp in "12", "0=192.0.2.1", "64=192.0.2.1", "12=web", "12=127.0.0.1":
+        assert pair.fail("--interface", "eth0", "--dscp", dscp)[0] == 2
+    assert pair.fail("--interface", "eth0", *DSCP, *DSCP)[0] == 2
+    assert "No such file" in pair.fail("--interface", "eth0", "--map", "/nowhere.yaml")[1]
+    assert "too large" in pair.fail("--interface", "eth0", "--map", "/dev/zero")[1]
     status, line = pair.fail("--interface", "eth9")
     assert status == 1 and "no such interface" in line
     status, line = pair.fail("--interface", "lo", "--mode", "native")
@@ -300,6 +467,12 @@ def test_without_privilege(pair):
     pair.dir.chmod(0o755)
     done = pair.web.run("setpriv", "--reuid=65534", "--clear-groups", "evenkeel-backend",
                         "--interface", "eth0", "--vip", VIP[4], check=False)
+    assert done.returncode == 1 and "root" in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_status_without_privilege(pair, agent):
+    done = pair.web.run("setpriv", "--reuid=65534", "--clear-groups", "evenkeel-backend", "status",
+                        check=False)
     assert done.returncode == 1 and "root" in done.stderr and done.stderr.count("\n") == 1
 
 
