@@ -301,6 +301,7 @@ static bool preempts_peer(const struct ek_ha_instance *i)
 static void claim(struct ek_ha_instance *i)
 {
 	i->hold_ms = preempts_peer(i) ? i->fsm.advert_due_ms : 0;
+	__atomic_store_n(&lease_of(i)->until, 0, __ATOMIC_RELEASE); /* of a life before, perhaps */
 	open_announcer(i);
 	begin_burst(i);
 	i->claims++;
