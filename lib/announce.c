@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The sockets and routes behind announce.h; announce_frame.c builds the frames. Called by ha.c.
+ * The sockets and routes behind announce.h; announce_frame.c builds the frames. Called by ha.c and
+ * announce_gateway.c.
  *
  * The virtual MAC gets into the NIC's unicast filter as a membership of the packet socket
  * (packet(7), PACKET_MR_UNICAST). A forwarding database entry (RTM_NEWNEIGH, NTF_SELF) would do the
  * same where the driver allows it, but it outlives a controller that dies, and it is one entry for
  * all who want it; memberships are counted by the kernel and end with their socket. So do those of
- * the solicited-node groups: a node that nobody runs any more stops hearing for its VIPs.
+ * the solicited-node groups: a node that nobody runs any more stops hearing for its VIPs, unless
+ * ek_announce_let_in() was told otherwise.
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include <libmnl/libmnl.h>
@@ -206,6 +209,28 @@ int ek_announcer_send(struct ek_announcer *a, const uint8_t mac[6])
 		if (send(a->packet, frame, length, 0) < 0 && !status)
 			status = -errno;
 	}
+	return status;
+}
+
+int ek_announce_let_in(int ifindex, const struct ek_ip *vip, bool on)
+{
+	/* The group's MAC: RFC 4291, section 2.7.1, and RFC 2464, section 7. */
+	const uint8_t *id = &vip->bytes[13];
+	const uint8_t mac[ETH_ALEN] = {0x33, 0x33, 0xff, id[0], id[1], id[2]};
+	struct ifreq request = {.ifr_hwaddr.sa_family = AF_UNSPEC};
+	int fd, status = 0;
+
+	if (!if_indextoname(ifindex, request.ifr_name))
+		return -errno;
+	memcpy(request.ifr_hwaddr.sa_data, mac, sizeof(mac));
+	fd = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	/* EINVAL: a device without a filter; ENOENT: not in it. */
+	if (ioctl(fd, on ? SIOCADDMULTI : SIOCDELMULTI, &request) < 0 && errno != EINVAL &&
+	    (on || errno != ENOENT))
+		status = -errno;
+	close(fd);
 	return status;
 }
 

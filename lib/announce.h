@@ -3,7 +3,8 @@
  * Telling a network where VIPs are: gratuitous ARP (RFC 5227, RFC 826) and unsolicited neighbour
  * advertisements (RFC 4861) over AF_PACKET, membership of the VIPs' solicited-node groups, the
  * virtual MAC in the NIC's unicast filter, and kernel routes for routing daemons to redistribute.
- * Requests are answered by the data plane (bpf/neighbour.h), not here. Called by ha.c.
+ * Requests are answered by the data plane (bpf/neighbour.h), not here. Called by ha.c
+ * and announce_gateway.c.
  */
 #ifndef EVENKEEL_ANNOUNCE_H
 #define EVENKEEL_ANNOUNCE_H
@@ -21,6 +22,13 @@ void ek_announce_vmac(uint8_t vrid, bool v6, uint8_t out[6]);
 /* Pure: the whole broadcast or all-nodes multicast Ethernet frame. Returns its length. */
 size_t ek_announce_frame(const struct ek_ip *vip, const uint8_t mac[6],
 			 uint8_t out[EK_ANNOUNCE_FRAME_MAX]);
+
+/*
+ * Puts the VIP's solicited-node group into the NIC's multicast filter, or takes it out; neither
+ * twice is an error. It outlives the process, as a membership does not; but only a membership is
+ * reported to switches that look into MLD. 0 or -errno.
+ */
+int ek_announce_let_in(int ifindex, const struct ek_ip *vip, bool on);
 
 struct ek_announcer; /* one instance on one interface: sockets, memberships, filter entries */
 

@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <arpa/inet.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -279,4 +280,38 @@ void ek_config_free(struct ek_config *config)
 	free(config->services);
 	free(config->interfaces);
 	free(config);
+}
+
+/* --- entries of a service -------------------------------------------------------------------- */
+
+bool ek_config_entry_is_exact(const struct ek_config_entry *entry)
+{
+	return entry->vip.length == 128 && entry->port == entry->port_last && entry->protocol;
+}
+
+uint64_t ek_config_entry_key(const struct ek_config_entry *entry)
+{
+	if (ek_config_entry_is_exact(entry))
+		return EK_SERVICE_KEY(htons(entry->port), entry->protocol, EK_SERVICE_LIVE);
+	return EK_SERVICE_WILD_KEY(htons(entry->port), entry->protocol, htons(entry->port_last),
+				   entry->vip.length);
+}
+
+size_t ek_config_entries(const struct ek_config_service *service, struct ek_config_entry *out)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < service->n_addresses; i++) {
+		const struct ek_config_entry entry = {.vip = service->addresses[i],
+						      .port = service->port,
+						      .port_last = service->port_last,
+						      .protocol = service->protocol};
+
+		out[n++] = entry;
+		if (!service->udp_too)
+			continue;
+		out[n] = entry;
+		out[n++].protocol = IPPROTO_UDP;
+	}
+	return n;
 }

@@ -53,12 +53,31 @@ struct ek_config_timeouts { /* seconds, 1..EK_TIMEOUT_MAX */
 	unsigned int established, embryonic, closing, udp;
 };
 
+#define EK_SERVICE_ADDRESSES_MAX 8
+#define EK_SERVICE_ENTRIES_MAX	 (2 * EK_SERVICE_ADDRESSES_MAX)
+
+struct ek_config_vip {
+	struct ek_ip address; /* host bits zero */
+	unsigned int length;  /* of 128 bits, 96 more than IPv4 has; 128: one address */
+};
+
+/*
+ * A service in the file is one service in the data plane, with one ring, whatever its number of
+ * addresses and protocols: ek_config_entries().
+ */
 struct ek_config_service {
 	char name[EK_NAME_MAX + 1];
-	struct ek_ip vip;
-	uint16_t port;	  /* host order */
-	uint8_t protocol; /* IPPROTO_TCP or IPPROTO_UDP */
-	enum ek_forward forward;
+	struct ek_ip vip; /* the first of `addresses`, and what names the service to the peers */
+	struct ek_config_vip addresses[EK_SERVICE_ADDRESSES_MAX];
+	size_t n_addresses;
+	uint16_t port, port_last; /* host order, both included; 0 and 65535: any */
+	uint8_t protocol;	  /* IPPROTO_TCP, IPPROTO_UDP, or 0: any, by addresses alone */
+	bool udp_too;		  /* protocol: tcp+udp */
+	enum ek_forward forward;  /* as in the file: IPIP, GUE, TOS, L2, LOCAL */
+	unsigned int tos;	  /* forward: tos; 1-63 */
+	uint16_t gue_port;	  /* forward: gue */
+	unsigned int gue_variant; /* 0, or 1: direct */
+	unsigned int mss;	  /* 0: off; EK_MSS_AUTO: what fits the tunnel */
 	enum ek_method method;
 	enum ek_tracking tracking;
 	enum ek_failover failover; /* what the peers are told of it; `none`: and no adoption */
@@ -71,6 +90,15 @@ struct ek_config_service {
 	struct ek_config_backend *backends;
 	size_t n_backends;
 	unsigned int line;
+};
+
+#define EK_MSS_AUTO 65535u
+
+/* Answers that the data plane makes itself, a second and CPU. */
+struct ek_config_icmp {
+	bool echo;		 /* echo requests for VIPs are answered */
+	unsigned int echo_rate;	 /* replies */
+	unsigned int error_rate; /* "packet too big" */
 };
 
 struct ek_config_limits {
@@ -159,7 +187,9 @@ struct ek_config {
 	struct ek_config_interface *interfaces;
 	size_t n_interfaces;
 	struct ek_config_limits limits;
+	struct ek_config_icmp icmp;
 	struct ek_config_ha ha;
+	bool announce; /* VIPs by ARP and neighbour discovery; never beside ha.instances */
 	struct ek_config_service *services;
 	size_t n_services;
 };
@@ -179,6 +209,21 @@ void ek_config_free(struct ek_config *config);
  * to be said after the text itself.
  */
 const char *ek_duration_parse(const char *text, unsigned long *ms);
+
+/* One (address, ports, protocol) of a service, as the data plane looks for it. */
+struct ek_config_entry {
+	struct ek_config_vip vip;
+	uint16_t port, port_last; /* as in ek_config_service */
+	uint8_t protocol;
+};
+
+/* Writes them to out[EK_SERVICE_ENTRIES_MAX], the one that names the service first; their number.
+ */
+size_t ek_config_entries(const struct ek_config_service *service, struct ek_config_entry *out);
+/* The key of its entry in the service table: EK_SERVICE_KEY() or EK_SERVICE_WILD_KEY(). */
+uint64_t ek_config_entry_key(const struct ek_config_entry *entry);
+/* Whether it has a single address, port and protocol: such are found without wildcards. */
+bool ek_config_entry_is_exact(const struct ek_config_entry *entry);
 
 const char *ek_forward_name(enum ek_forward forward);
 const char *ek_method_name(enum ek_method method);

@@ -57,6 +57,11 @@ static const struct ek_choice failovers[] = {
 	WORD("none", EK_FAILOVER_NONE),
 	{.name = NULL},
 };
+static const struct ek_choice gateway_announces[] = {
+	WORD("arp", true),
+	WORD("none", false),
+	{.name = NULL},
+};
 static const struct ek_choice check_types[] = {
 	WORD("none", EK_CHECK_NONE),
 	WORD("tcp", EK_CHECK_TCP),
@@ -689,6 +694,18 @@ static void node_default(struct ek_parse *parse, const struct ek_row *row, const
 			       ek_value_quote(host, quoted));
 }
 
+static void read_announce(struct ek_parse *parse, const struct ek_row *row,
+			  const yaml_node_t *value, void *out)
+{
+	bool *announce = out;
+
+	ek_value_flag(parse, row, value, out);
+	if (*announce && parse->config->ha.n_instances)
+		ek_value_refuse(parse, row, value,
+				"cannot stand beside ha: instances, which announce their own VIPs",
+				"none; or the VIPs in an instance");
+}
+
 /* clang-format off */
 #define FILE_KEY(member) FIELD(ek_config, member)
 static const struct ek_row file_rows[] = {
@@ -700,6 +717,7 @@ static const struct ek_row file_rows[] = {
 	{"services",   read_services,      HERE,                REQUIRED,
 	 RANGE(0, EK_SERVICES_MAX)},
 	{"ha",         ek_schema_ha,       FILE_KEY(ha)},
+	{"announce",   read_announce,      FILE_KEY(announce),  .choices = gateway_announces},
 	{.key = NULL},
 };
 /* clang-format on */

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <arpa/inet.h>
+#include "announce_gateway.h"
 #include "control.h"
 #include "controller.h"
 #include "ha.h"
@@ -245,7 +246,7 @@ static void apply_now(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	if (!apply_world(c, &c->world, &error))
+	if (c->left || !apply_world(c, &c->world, &error))
 		return;
 	ek_err("%s; trying again", error.text);
 	evtimer_add(c->apply_soon, &one_second);
@@ -278,11 +279,18 @@ static void health_changed(struct ek_check *check, void *arg)
 	ek_controller_apply_soon(arg);
 }
 
+static void announce(struct ek_controller *c)
+{
+	if (ek_gateway_refresh(c->gateway, c->config, c->ports, c->netlink))
+		ek_err("out of memory: what is announced stays as it was");
+}
+
 static void network_changed(void *arg)
 {
 	struct ek_controller *c = arg;
 
 	ek_ports_refresh(c->ports);
+	announce(c);
 	if (c->ha)
 		ek_ha_recheck(c->ha);
 	ek_controller_apply_soon(c);
@@ -530,6 +538,12 @@ int ek_controller_start(struct ek_controller *c, struct event_base *base,
 		 * data plane forwards all the while; a new one has no service yet. */
 		err = ek_ports_configure(c->ports, c->config, error);
 	}
+	if (!err) {
+		c->gateway = ek_gateway_new(c->base, c->datapath);
+		err = c->gateway ? 0 : -ENOMEM;
+	}
+	if (!err) /* before there are instances: their leases may have been a gateway's */
+		announce(c);
 	/* Before the first plan: a node of several follows until it knows better. */
 	if (!err && config->ha.enabled) {
 		c->ha = ek_ha_new(c, error);
@@ -545,12 +559,23 @@ int ek_controller_start(struct ek_controller *c, struct event_base *base,
 	return 0;
 }
 
+bool ek_controller_leave(struct ek_controller *c)
+{
+	if (!c->ha)
+		return false;
+	ek_ha_free(c->ha, false);
+	c->ha = NULL;
+	c->left = true;
+	return true;
+}
+
 void ek_controller_stop(struct ek_controller *c, bool detach)
 {
 	struct ek_error error = {0};
 
 	ek_ha_free(c->ha, !detach);
 	c->ha = NULL;
+	ek_gateway_free(c->gateway, detach);
 	if (c->health)
 		ek_world_free(&c->world, c);
 	if (c->health)
@@ -624,6 +649,7 @@ static int swap_in(struct ek_controller *c, struct ek_config *next, char *text,
 	c->loaded = time(NULL);
 	if (ek_ports_configure(c->ports, next, error))
 		ek_err("%s", error->text);
+	announce(c);
 	if (c->ha && ek_ha_reconfigure(c->ha, error))
 		ek_err("%s", error->text);
 	ek_controller_apply_soon(c);
@@ -689,6 +715,10 @@ int ek_controller_reload(struct ek_controller *c, struct ek_error *error)
 {
 	int err;
 
+	if (c->left) {
+		ek_error_set(error, "this node is stopping");
+		return -ESHUTDOWN;
+	}
 	c->reload = (struct ek_reload_report){.at = time(NULL)};
 	err = load_and_swap(c, c->ha ? ek_ha_services(c->ha) : NULL, error);
 	if (err) {

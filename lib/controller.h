@@ -21,6 +21,8 @@
 #include "plan.h"
 #include "ports.h"
 
+struct ek_gateway;
+
 struct ek_controller_options {
 	const char *config_path;
 	const char *pin_dir;
@@ -79,7 +81,9 @@ struct ek_controller {
 	struct ek_health *health;
 	struct ek_ports *ports;
 	struct ek_control *control;
+	struct ek_gateway *gateway;
 	struct ek_ha *ha; /* NULL: the node stands alone */
+	bool left;	  /* its peers; it changes nothing any more */
 	char *text;	  /* what `config` was read from */
 	struct ek_state state;
 	struct ek_world world;
@@ -100,6 +104,12 @@ struct ek_controller {
 int ek_controller_start(struct ek_controller *c, struct event_base *base,
 			const struct ek_controller_options *options, struct ek_config *config,
 			struct ek_error *error);
+/*
+ * Hands over to the peers, before the data plane is taken down: adverts, routes and the channel end
+ * here, while packets that are still on their way to this node are served as before. False when
+ * there are no peers: then there is nothing to wait for.
+ */
+bool ek_controller_leave(struct ek_controller *c);
 /* Frees everything; with `detach`, takes the data plane down too. */
 void ek_controller_stop(struct ek_controller *c, bool detach);
 

@@ -10,6 +10,7 @@
  *   neighbour    an entry (interface, address) that watches go through, asked for when the first
  *                one comes and let go when the last one leaves                  (sorted by key)
  *   links        a copy of the kernel's, replaced whole                        (sorted by ifindex)
+ *   addresses    the same                                                  (in the kernel's order)
  *
  * on_settle() runs once, 10 ms after the first message of a burst: it does what the hints ask for,
  * in slices, and then calls `changed` if anything came out different. on_tend() runs every 5 s, for
@@ -53,12 +54,18 @@ struct watch {
 	LIST_ENTRY(watch) other_users; /* of that neighbour */
 };
 
+struct addresses {
+	struct ek_netlink_address *list;
+	size_t n, room;
+};
+
 struct ek_netlink {
 	struct ek_netlink_socket events, request;
 	struct event *readable, *settle, *tend;
 	ek_netlink_changed changed;
 	void *arg;
 	struct ek_sorted links, watches, neighbours;
+	struct addresses addresses;
 	unsigned int tends;
 	bool links_stale;
 	bool announce; /* something changed that `changed` was not called for yet */
@@ -106,6 +113,7 @@ static void schedule(struct ek_netlink *netlink, const struct timeval *delay)
 
 struct link_reading {
 	struct ek_sorted *links;
+	struct addresses *addresses;
 	int status;
 };
 
@@ -126,6 +134,21 @@ static void add_link(const struct nlmsghdr *message, void *arg)
 	reading->status = -ENOMEM;
 }
 
+static int keep_address(struct addresses *addresses, const struct ek_netlink_address *address)
+{
+	if (addresses->n == addresses->room) {
+		size_t room = addresses->room ? 2 * addresses->room : 16;
+		void *list = reallocarray(addresses->list, room, sizeof(*addresses->list));
+
+		if (!list)
+			return -ENOMEM;
+		addresses->list = list;
+		addresses->room = room;
+	}
+	memcpy(&addresses->list[addresses->n++], address, sizeof(*address));
+	return 0;
+}
+
 static void add_address(const struct nlmsghdr *message, void *arg)
 {
 	struct link_reading *reading = arg;
@@ -137,6 +160,10 @@ static void add_address(const struct nlmsghdr *message, void *arg)
 		return;
 	link = ek_sorted_find(reading->links, &address.ifindex);
 	if (!link)
+		return;
+	if (keep_address(reading->addresses, &address))
+		reading->status = -ENOMEM;
+	if (!address.source)
 		return;
 	slot = ek_ip_family(&address.address) == AF_INET ? &link->address4 : &link->address6;
 	if (ek_ip_is_zero(slot))
@@ -151,6 +178,11 @@ static bool same_links(const struct ek_sorted *a, const struct ek_sorted *b)
 		if (memcmp(a->item[i], b->item[i], sizeof(struct ek_link)))
 			return false;
 	return true;
+}
+
+static bool same_addresses(const struct addresses *a, const struct addresses *b)
+{
+	return a->n == b->n && (!a->n || !memcmp(a->list, b->list, a->n * sizeof(*a->list)));
 }
 
 static int read_links(struct ek_netlink_socket *socket, struct link_reading *reading)
@@ -170,7 +202,8 @@ static int read_links(struct ek_netlink_socket *socket, struct link_reading *rea
 static int refresh_links(struct ek_netlink *netlink)
 {
 	struct ek_sorted links = {.compare = compare_link};
-	struct link_reading reading = {.links = &links};
+	struct addresses addresses = {0};
+	struct link_reading reading = {.links = &links, .addresses = &addresses};
 	int status;
 
 	if (!netlink->links_stale)
@@ -178,12 +211,16 @@ static int refresh_links(struct ek_netlink *netlink)
 	status = read_links(&netlink->request, &reading);
 	if (status) {
 		ek_sorted_free(&links);
+		free(addresses.list);
 		return status;
 	}
 	netlink->links_stale = false;
-	netlink->announce |= !same_links(&links, &netlink->links);
+	netlink->announce |= !same_links(&links, &netlink->links) ||
+			     !same_addresses(&addresses, &netlink->addresses);
 	ek_sorted_free(&netlink->links);
+	free(netlink->addresses.list);
 	netlink->links = links;
+	netlink->addresses = addresses;
 	return 0;
 }
 
@@ -657,6 +694,7 @@ void ek_netlink_free(struct ek_netlink *netlink)
 	ek_netlink_socket_close(&netlink->events);
 	ek_netlink_socket_close(&netlink->request);
 	ek_sorted_free(&netlink->links);
+	free(netlink->addresses.list);
 	ek_sorted_free(&netlink->watches);
 	ek_sorted_free(&netlink->neighbours);
 	free(netlink);
@@ -723,6 +761,12 @@ const struct ek_link *ek_netlink_link(const struct ek_netlink *netlink, const ch
 const struct ek_link *ek_netlink_link_by_index(const struct ek_netlink *netlink, int ifindex)
 {
 	return ek_sorted_find(&netlink->links, &ifindex);
+}
+
+const struct ek_netlink_address *ek_netlink_addresses(const struct ek_netlink *netlink, size_t *n)
+{
+	*n = netlink->addresses.n;
+	return netlink->addresses.list;
 }
 
 const char *ek_nexthop_state_text(enum ek_nexthop_state state)

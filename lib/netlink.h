@@ -40,6 +40,19 @@ struct ek_link {
 	struct ek_ip address6;
 };
 
+struct ek_netlink_prefix {
+	struct ek_ip address; /* bits past the length are not looked at */
+	unsigned int length;  /* IPv4: 96 to 128 */
+};
+
+/* An address of an interface, whatever its scope and state. */
+struct ek_netlink_address {
+	int ifindex;
+	struct ek_ip address;
+	struct ek_netlink_prefix network; /* what is on-link by it */
+	bool source; /* good for packets to anywhere: global, not tentative or deprecated */
+};
+
 enum ek_nexthop_state {
 	EK_NEXTHOP_NO_ROUTE, /* no route, or a blackhole, unreachable or prohibit route */
 	EK_NEXTHOP_IS_LOCAL, /* this host's own address, multicast, broadcast: not forwarded to */
@@ -75,6 +88,9 @@ const struct ek_nexthop *ek_netlink_nexthop(const struct ek_netlink *netlink,
 /* NULL when there is none. Valid until control returns to the event loop. */
 const struct ek_link *ek_netlink_link(const struct ek_netlink *netlink, const char *name);
 const struct ek_link *ek_netlink_link_by_index(const struct ek_netlink *netlink, int ifindex);
+
+/* All addresses of all links. Valid until control returns to the event loop. */
+const struct ek_netlink_address *ek_netlink_addresses(const struct ek_netlink *netlink, size_t *n);
 
 const char *ek_nexthop_state_text(enum ek_nexthop_state state);
 

@@ -127,7 +127,8 @@ int ek_netlink_parse_address(const struct nlmsghdr *message, struct ek_netlink_a
 		IFA_F_SECONDARY | IFA_F_TENTATIVE | IFA_F_DADFAILED | IFA_F_DEPRECATED;
 	const struct nlattr *attributes[IFA_MAX + 1];
 	const struct ifaddrmsg *info = fixed_header(message, sizeof(*info));
-	struct ek_netlink_address address = {0};
+	struct ek_netlink_address address;
+	unsigned int bits;
 	uint32_t flags;
 
 	if (!info)
@@ -137,12 +138,19 @@ int ek_netlink_parse_address(const struct nlmsghdr *message, struct ek_netlink_a
 	index_attributes(message, sizeof(*info), attributes, IFA_MAX);
 	flags = info->ifa_flags;
 	get_u32(attributes[IFA_FLAGS], &flags);
+	bits = 8 * address_size(info->ifa_family);
+	if (info->ifa_prefixlen > bits)
+		return -EINVAL;
+	/* Cleared whole, padding too: addresses are compared as bytes. */
+	memset(&address, 0, sizeof(address));
 	/* On a point-to-point link IFA_ADDRESS is the peer's and IFA_LOCAL ours. */
 	if (!get_ip(attributes[IFA_LOCAL], info->ifa_family, &address.address) &&
 	    !get_ip(attributes[IFA_ADDRESS], info->ifa_family, &address.address))
 		return -EINVAL;
-	if (info->ifa_scope != RT_SCOPE_UNIVERSE || (flags & unfit))
-		return -ENOENT;
+	if (!get_ip(attributes[IFA_ADDRESS], info->ifa_family, &address.network.address))
+		address.network.address = address.address;
+	address.network.length = 128 - bits + info->ifa_prefixlen;
+	address.source = info->ifa_scope == RT_SCOPE_UNIVERSE && !(flags & unfit);
 	address.ifindex = info->ifa_index;
 	*out = address;
 	return 0;

@@ -25,12 +25,6 @@ struct ek_netlink_route {
 	unsigned int mtu; /* zero: the route has none of its own */
 };
 
-/* The destinations a route notification is about; IPv4 lengths are 96 to 128. */
-struct ek_netlink_prefix {
-	struct ek_ip address;
-	unsigned int length;
-};
-
 struct ek_netlink_neighbour {
 	int ifindex;
 	struct ek_ip address;
@@ -41,19 +35,14 @@ struct ek_netlink_neighbour {
 	uint8_t mac[6];	  /* zero = none */
 };
 
-struct ek_netlink_address {
-	int ifindex;
-	struct ek_ip address;
-};
-
 /* A whole message lies in the `left` bytes. mnl_nlmsg_ok() takes a length past 2 GiB for negative.
  */
 bool ek_netlink_message_ok(const struct nlmsghdr *message, int left);
 
 int ek_netlink_parse_link(const struct nlmsghdr *message, struct ek_link *out);
-/* -ENOENT also for an address that is no good as a source: not global, tentative, deprecated. */
 int ek_netlink_parse_address(const struct nlmsghdr *message, struct ek_netlink_address *out);
 int ek_netlink_parse_route(const struct nlmsghdr *message, struct ek_netlink_route *out);
+/* The destinations that a route notification is about. */
 int ek_netlink_parse_prefix(const struct nlmsghdr *message, struct ek_netlink_prefix *out);
 int ek_netlink_parse_neighbour(const struct nlmsghdr *message, struct ek_netlink_neighbour *out);
 

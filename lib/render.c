@@ -88,6 +88,32 @@ static void print_interface(const struct ek_render *render, const json_t *interf
 	ek_show_end_line(render);
 }
 
+static void print_unannounced(const struct ek_render *render, const json_t *announcement)
+{
+	if (!ek_show_false(announcement, "announced"))
+		return;
+	ek_show_say(render, EK_SHOW_YELLOW, "%s is not announced: %s",
+		    ek_show_text(announcement, "address"), ek_show_text(announcement, "why"));
+	ek_show_end_line(render);
+}
+
+/* "announces 2 of 3 VIPs by ARP and neighbour discovery", and why not the others. */
+static void print_announcements(const struct ek_render *render, const json_t *announcements)
+{
+	size_t i, announced = 0, all = json_array_size(announcements);
+	const json_t *row;
+
+	if (!all)
+		return;
+	json_array_foreach (announcements, i, row)
+		announced += ek_show_true(row, "announced");
+	ek_show_say(render, NULL, "announces %zu of %zu VIP%s by ARP and neighbour discovery",
+		    announced, all, all == 1 ? "" : "s");
+	ek_show_end_line(render);
+	json_array_foreach (announcements, i, row)
+		print_unannounced(render, row);
+}
+
 static const struct ek_show_column backend_columns[] = {
 	{"BACKEND", false},  {"ADDRESS", false}, {"WEIGHT", true},
 	{"HEALTH", false},   {"SINCE", true},	 {"SHARE", true},
@@ -226,6 +252,7 @@ void ek_render_status(const struct ek_render *render, const json_t *status)
 	}
 	json_array_foreach (json_object_get(status, "interfaces"), i, row)
 		print_interface(render, row);
+	print_announcements(render, json_object_get(status, "announcements"));
 	json_array_foreach (json_object_get(status, "services"), i, row)
 		print_service(render, row);
 	print_drops(render, status);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include "announce_gateway.h"
 #include "controller.h"
 #include "explain.h"
 #include "flows.h"
@@ -271,12 +272,13 @@ static json_t *status(void *arg, const json_t *request, struct ek_error *error)
 		ek_error_set(error, "there is no service '%s'", only);
 		return NULL;
 	}
-	return json_pack("{s:s, s:s, s:i, s:I, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "version",
-			 EK_VERSION, "node", c->config->node, "pid", (int)getpid(), "uptime",
-			 (json_int_t)(time(NULL) - c->started), "config", c->options.config_path,
-			 "loaded", ek_control_time(c->loaded), "last_reload", reload_json(c),
-			 "interfaces", interfaces_json(c), "services", services, "drops",
-			 drops_json(c), "table", table_json(c), "alarms", alarms_json(c));
+	return json_pack("{s:s, s:s, s:i, s:I, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+			 "version", EK_VERSION, "node", c->config->node, "pid", (int)getpid(),
+			 "uptime", (json_int_t)(time(NULL) - c->started), "config",
+			 c->options.config_path, "loaded", ek_control_time(c->loaded),
+			 "last_reload", reload_json(c), "interfaces", interfaces_json(c),
+			 "announcements", ek_gateway_json(c->gateway), "services", services,
+			 "drops", drops_json(c), "table", table_json(c), "alarms", alarms_json(c));
 }
 
 static json_t *drops(void *arg, const json_t *request, struct ek_error *error)

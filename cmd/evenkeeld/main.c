@@ -53,15 +53,22 @@ static void on_hangup(evutil_socket_t number, short what, void *arg)
 	ek_controller_reload(&d->controller, &error);
 }
 
+/* Of routes and neighbours that send packets here when they should not any more. */
+static const struct timeval farewell = {.tv_sec = 1};
+
 static void on_stop(evutil_socket_t number, short what, void *arg)
 {
 	struct daemon_run *d = arg;
+	bool asked_before = d->detach;
 
 	(void)what;
 	d->detach = number != SIGQUIT;
 	ek_notice("signal %d (%s): %s", (int)number, strsignal(number),
 		  d->detach ? "detaching" : "leaving the data plane in place");
-	event_base_loopbreak(d->base);
+	if (d->detach && !asked_before && ek_controller_leave(&d->controller))
+		event_base_loopexit(d->base, &farewell);
+	else
+		event_base_loopbreak(d->base);
 }
 
 static void print_errors(const struct ek_errors *errors, const char *path)

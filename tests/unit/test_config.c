@@ -143,6 +143,7 @@ static void test_defaults(void **state)
 
 	(void)state;
 	assert_string_equal(config->state_dir, "");
+	assert_false(config->announce);
 	assert_int_equal(config->interfaces[0].mode, EK_XDP_AUTO);
 	assert_int_equal(config->limits.backends, 4096);
 	assert_int_equal(config->limits.flows, 1048576);
@@ -181,6 +182,7 @@ static void test_everything_set(void **state)
 	struct ek_config *config =
 		good("node: lb-1.example_org\n"
 		     "state-dir: /srv/even keel\n"
+		     "announce: arp\n"
 		     "interfaces: [{name: eth0.100, mode: native}, {name: br-lan, mode: generic}]\n"
 		     "limits: {backends: 32767, flows: 268435456}\n"
 		     "services:\n"
@@ -205,6 +207,7 @@ static void test_everything_set(void **state)
 	(void)state;
 	assert_string_equal(config->node, "lb-1.example_org");
 	assert_string_equal(config->state_dir, "/srv/even keel");
+	assert_true(config->announce);
 	assert_int_equal(config->n_interfaces, 2);
 	assert_string_equal(config->interfaces[0].name, "eth0.100");
 	assert_int_equal(config->interfaces[0].mode, EK_XDP_NATIVE);

@@ -23,6 +23,8 @@ static const struct row section_rows[] = {
 	{"no mapping", WEB "ha:\n", "8:4: ha: a single value, expected a mapping (key: value)\n"},
 	{"a list", WEB "ha: [peers]\n", "8:5: ha: a list, expected a mapping (key: value)\n"},
 	{"nothing in it: allowed", WEB "ha: {}\n", ""},
+	{"nothing in it, and a gateway's announcements: allowed",
+	 WEB "ha: {instances: []}\nannounce: arp\n", ""},
 	{"a misspelt key", HA("  adresses: [10.2.0.10]\n"),
 	 "9:3: unknown key 'adresses'; did you mean 'addresses'?\n"},
 	{"a key nothing like ours", HA("  colour: blue\n"),
@@ -291,6 +293,10 @@ static const struct row instance_rows[] = {
 	 "9:86: name: duplicate instance name 'front', first on line 9\n"
 	 "9:100: vips: duplicate VIP of an instance '192.0.2.10', first on line 9\n"
 	 "9:136: vrid: duplicate vrid '51', first on line 9\n"},
+	{"announcements of instances and of a gateway", INSTANCE("") "announce: arp\n",
+	 "10:11: announce: 'arp' cannot stand beside ha: instances, which announce their own VIPs, "
+	 "expected none; or the VIPs in an instance\n"},
+	{"announcements of instances only: allowed", INSTANCE("") "announce: none\n", ""},
 	{"announce: unknown", INSTANCE("announce: bgp"),
 	 "9:86: announce: 'bgp' is unknown, expected arp, vmac or route\n"},
 	{"active: unknown", INSTANCE("active: both"),

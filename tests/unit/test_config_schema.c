@@ -15,20 +15,28 @@ static const struct row file_rows[] = {
 	 "3:1: unknown key 'servces'; did you mean 'services'?\n"},
 	{"a key nothing like ours", TOP SERVICES "colour: blue\n",
 	 "4:1: unknown key 'colour', expected one of node, state-dir, hash-key, interfaces, "
-	 "limits, services, ha\n"},
+	 "limits, services, ha, announce\n"},
 	{"a short key is not corrected into another word", TOP SERVICES "no: 1\n",
 	 "4:1: unknown key 'no', expected one of node, state-dir, hash-key, interfaces, limits, "
-	 "services, ha\n"},
+	 "services, ha, announce\n"},
 	{"a very long key", TOP SERVICES X64 ": 1\n",
 	 "4:1: unknown key '" X44
 	 "...', expected one of node, state-dir, hash-key, interfaces, limits, "
-	 "services, ha\n"},
+	 "services, ha, announce\n"},
 	{"a key with a control character", TOP SERVICES "\"a\\e[31m\": 1\n",
 	 "4:1: unknown key 'a?[31m', expected one of node, state-dir, hash-key, interfaces, "
-	 "limits, services, ha\n"},
+	 "limits, services, ha, announce\n"},
 	{"an empty key", TOP SERVICES "\"\": 1\n",
 	 "4:1: unknown key '', expected one of node, state-dir, hash-key, interfaces, limits, "
-	 "services, ha\n"},
+	 "services, ha, announce\n"},
+	{"announce: unknown", TOP SERVICES "announce: vmac\n",
+	 "4:11: announce: 'vmac' is unknown, expected arp or none\n"},
+	{"announce: a boolean", TOP SERVICES "announce: true\n",
+	 "4:11: announce: 'true' is unknown, expected arp or none\n"},
+	{"announce: a list", TOP SERVICES "announce: [arp]\n",
+	 "4:11: announce: a list, expected arp or none\n"},
+	{"announce: no value", TOP SERVICES "announce:\n",
+	 "4:10: announce: no value, expected arp or none\n"},
 	{"a list as a key", TOP SERVICES "? [a]\n: 1\n",
 	 "4:3: a list or mapping, expected a key\n"},
 	{"a key twice", TOP SERVICES "node: lb2\n",

@@ -446,6 +446,36 @@ static void follows_the_carrier(void **state)
 	RUN_UNTIL(lab, has_mac(lab, "192.0.2.2", mac_there));
 }
 
+/* The addresses of e0, as ADDRESS/LENGTH with IPv4 lengths of 96 and more. */
+static bool has_address(const struct lab *lab, const char *text, unsigned int length, bool source)
+{
+	const struct ek_link *link = ek_netlink_link(lab->netlink, "e0");
+	struct ek_ip address = ip(text);
+	size_t n;
+	const struct ek_netlink_address *list = ek_netlink_addresses(lab->netlink, &n);
+
+	for (size_t i = 0; i < n; i++)
+		if (list[i].ifindex == link->ifindex && ek_ip_equal(&list[i].address, &address) &&
+		    list[i].network.length == length && list[i].source == source)
+			return true;
+	return false;
+}
+
+static void follows_addresses(void **state)
+{
+	struct lab *lab = enter(state);
+
+	RUN_UNTIL(lab, has_address(lab, "192.0.2.1", 120, true));
+	lab->changes = 0;
+	HERE("ip addr add 192.0.2.9/24 dev e0"); /* secondary */
+	RUN_UNTIL(lab, has_address(lab, "192.0.2.9", 120, false));
+	assert_true(lab->changes > 0);
+	HERE("ip addr add 198.51.100.1 peer 198.51.100.2/31 dev e0");
+	RUN_UNTIL(lab, has_address(lab, "198.51.100.1", 127, true));
+	HERE("ip addr del 192.0.2.9/24 dev e0");
+	RUN_UNTIL(lab, !has_address(lab, "192.0.2.9", 120, false));
+}
+
 static void follows_links(void **state)
 {
 	struct lab *lab = enter(state);
@@ -698,6 +728,7 @@ int main(void)
 		ROW(notices_a_new_mac),
 		ROW(survives_its_interface),
 		ROW(follows_the_carrier),
+		ROW(follows_addresses),
 		ROW(follows_links),
 		ROW(calls_only_for_what_matters),
 		ROW(keeps_neighbours_managed),

@@ -113,7 +113,8 @@ static struct nlmsghdr *full_link(void *buffer)
 
 static struct nlmsghdr *full_address(void *buffer)
 {
-	const struct ifaddrmsg header = {.ifa_family = AF_INET, .ifa_index = 7};
+	const struct ifaddrmsg header = {
+		.ifa_family = AF_INET, .ifa_prefixlen = 28, .ifa_index = 7};
 	struct nlmsghdr *message = begin(buffer, RTM_NEWADDR, &header, sizeof(header));
 
 	put_address(message, IFA_ADDRESS, "192.0.2.99");
@@ -448,16 +449,16 @@ static void picks_addresses(void **state)
 		const char *what;
 		uint32_t flags;
 		unsigned char scope;
-		int want;
+		bool want;
 	} rows[] = {
-		{"global", IFA_F_PERMANENT, RT_SCOPE_UNIVERSE, 0},
-		{"flags beyond the first eight", IFA_F_NOPREFIXROUTE, RT_SCOPE_UNIVERSE, 0},
-		{"link scope", 0, RT_SCOPE_LINK, -ENOENT},
-		{"host scope", 0, RT_SCOPE_HOST, -ENOENT},
-		{"secondary or temporary", IFA_F_SECONDARY, RT_SCOPE_UNIVERSE, -ENOENT},
-		{"tentative", IFA_F_TENTATIVE, RT_SCOPE_UNIVERSE, -ENOENT},
-		{"a duplicate", IFA_F_DADFAILED, RT_SCOPE_UNIVERSE, -ENOENT},
-		{"deprecated", IFA_F_DEPRECATED, RT_SCOPE_UNIVERSE, -ENOENT},
+		{"global", IFA_F_PERMANENT, RT_SCOPE_UNIVERSE, true},
+		{"flags beyond the first eight", IFA_F_NOPREFIXROUTE, RT_SCOPE_UNIVERSE, true},
+		{"link scope", 0, RT_SCOPE_LINK, false},
+		{"host scope", 0, RT_SCOPE_HOST, false},
+		{"secondary or temporary", IFA_F_SECONDARY, RT_SCOPE_UNIVERSE, false},
+		{"tentative", IFA_F_TENTATIVE, RT_SCOPE_UNIVERSE, false},
+		{"a duplicate", IFA_F_DADFAILED, RT_SCOPE_UNIVERSE, false},
+		{"deprecated", IFA_F_DEPRECATED, RT_SCOPE_UNIVERSE, false},
 	};
 
 	(void)state;
@@ -465,6 +466,7 @@ static void picks_addresses(void **state)
 		_Alignas(4) char buffer[512];
 		const struct ifaddrmsg header = {
 			.ifa_family = AF_INET6,
+			.ifa_prefixlen = 64,
 			.ifa_scope = rows[i].scope,
 			.ifa_index = 7,
 		};
@@ -474,22 +476,30 @@ static void picks_addresses(void **state)
 		print_message("%s\n", rows[i].what);
 		put_address(message, IFA_ADDRESS, "2001:db8::1");
 		mnl_attr_put_u32(message, IFA_FLAGS, rows[i].flags);
-		assert_int_equal(ek_netlink_parse_address(message, &address), rows[i].want);
-		if (rows[i].want)
-			continue;
+		assert_int_equal(ek_netlink_parse_address(message, &address), 0);
+		assert_int_equal(address.source, rows[i].want);
 		assert_int_equal(address.ifindex, 7);
 		assert_ip(&address.address, "2001:db8::1");
+		assert_ip(&address.network.address, "2001:db8::1");
+		assert_int_equal(address.network.length, 64);
 	}
 }
 
-static void takes_the_near_end_of_a_link(void **state)
+/* Ours is the near end; what is on-link is where the far end is. */
+static void tells_the_ends_of_a_link(void **state)
 {
 	_Alignas(4) char buffer[512];
+	struct nlmsghdr *message = full_address(buffer);
+	struct ifaddrmsg *header = mnl_nlmsg_get_payload(message);
 	struct ek_netlink_address address;
 
 	(void)state;
-	assert_int_equal(ek_netlink_parse_address(full_address(buffer), &address), 0);
+	assert_int_equal(ek_netlink_parse_address(message, &address), 0);
 	assert_ip(&address.address, "192.0.2.1");
+	assert_ip(&address.network.address, "192.0.2.99");
+	assert_int_equal(address.network.length, 96 + 28);
+	header->ifa_prefixlen = 33;
+	assert_int_equal(ek_netlink_parse_address(message, &address), -EINVAL);
 }
 
 /* --- any bytes ------------------------------------------------------------------------------ */
@@ -641,7 +651,7 @@ int main(void)
 		cmocka_unit_test(reads_a_link),
 		cmocka_unit_test(refuses_bad_link_names),
 		cmocka_unit_test(picks_addresses),
-		cmocka_unit_test(takes_the_near_end_of_a_link),
+		cmocka_unit_test(tells_the_ends_of_a_link),
 		cmocka_unit_test(knows_a_whole_message),
 		cmocka_unit_test(survives_truncation),
 		cmocka_unit_test(survives_wrong_lengths),

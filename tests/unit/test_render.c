@@ -74,6 +74,16 @@ static const struct render_row rows[] = {
 	 "dropped\n"
 	 "  REASON      PACKETS  PACKETS/S  DESCRIPTION\n"
 	 "  no-backend  1234567         12  no backend may take connections\n"},
+	{"VIPs that are announced", ek_render_status, false,
+	 "{'announcements':[{'address':'192.0.2.10','announced':true,'interface':'eth0'}]}",
+	 "-: evenkeel -, pid -, up -; - loaded - ago\n"
+	 "announces 1 of 1 VIP by ARP and neighbour discovery\n"},
+	{"VIPs that are announced or not", ek_render_status, true,
+	 "{'announcements':[{'address':'192.0.2.10','announced':true,'interface':'eth0'},"
+	 "{'address':'2001:db8::10','announced':false,'interface':'eth1','why':'eth1 is down'}]}",
+	 "\033[1m-\033[0m: evenkeel -, pid -, up -; - loaded - ago\n"
+	 "announces 1 of 2 VIPs by ARP and neighbour discovery\n"
+	 "\033[33m2001:db8::10 is not announced: eth1 is down\033[0m\n"},
 	{"a reload that succeeded, nothing dropped", ek_render_status, false,
 	 "{" NODE ",'last_reload':{'ok':true,'at':'2026-11-22T12:00:00Z','error':null},"
 	 "'drops':[{'reason':'malformed','packets':0}]}",
