@@ -4,7 +4,7 @@
 # and that the packages that boot it are there. Called by vmtest/run.
 set -eu
 work=$1
-packages='qemu-system-x86 busybox-static kmod cpio xdp-tools'
+packages='qemu-system-x86 busybox-static kmod cpio xdp-tools ipvsadm'
 
 missing=
 for p in $packages; do

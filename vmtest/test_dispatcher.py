@@ -7,13 +7,27 @@ from pathlib import Path
 
 import pytest
 
+from conftest import GuestLab
 from lab import CLIENT4, CLIENT6, PINS, VIP4, VIP6, until
 from load import Load
 
 OURS, FILTER = "evenkeel", "xdpfilt_alw_all"
+FILTER_PINS = "/sys/fs/bpf/xdp-filter"  # where the xdp-filter command looks for its maps
+CURL_REFUSED = 7
 SOURCES = CLIENT4 + CLIENT6
 FILTERED = CLIENT4[-1]
 UNPRIVILEGED = "+bpf,+net_admin,+perfmon,+net_raw"  # of configs/evenkeeld.service
+
+
+@pytest.fixture(scope="module")
+def dispatcher_lab():
+    with GuestLab("dispatcher") as lab:
+        yield lab
+
+
+@pytest.fixture
+def lab(dispatcher_lab):
+    yield from dispatcher_lab.fresh()
 
 
 def attached(lb):
@@ -21,6 +35,10 @@ def attached(lb):
     status = lb.run("xdp-loader", "status", "eth0").stdout
     return [(name, int(number)) for name, number
             in re.findall(r"^ =>\s+\d+\s+(\S+)\s+(\d+)", status, re.M)]
+
+
+def order(lb):
+    return [name for name, _ in attached(lb)]
 
 
 def names(lb):
@@ -44,7 +62,14 @@ def load_filter(lb, *options):
 def assert_serves(lab, count=40):
     with Load(lab.client, [VIP4, VIP6], SOURCES, count=count) as load:
         load.finish()
-    assert len(load.requests) == count and not load.failures, load
+    assert len(load.requests) == count and not load.failures, str(load)
+
+
+@contextlib.contextmanager
+def filtered(lab):
+    lab.lb.run("xdp-filter", "ip", "-m", "src", FILTERED)
+    yield
+    lab.lb.run("xdp-filter", "ip", "-m", "src", "-r", FILTERED)
 
 
 def assert_filters(lab):
@@ -53,16 +78,16 @@ def assert_filters(lab):
         return lab.client.run("curl", "-sf", "-m", "1", "--interface", FILTERED,
                               f"http://{VIP4}/", check=False).returncode == 0
     assert answer()
-    lab.lb.run("xdp-filter", "ip", "-m", "src", FILTERED)
-    assert not answer()
-    lab.lb.run("xdp-filter", "ip", "-m", "src", "-r", FILTERED)
+    with filtered(lab):
+        assert not answer()
     assert answer()
 
 
 def strays(lb):
     """Packets that the stack was given though their address is not one of this host."""
     with lb.enter():
-        lines = [line.split() for line in Path("/proc/thread-self/net/snmp").read_text().splitlines()
+        lines = [line.split()
+                 for line in Path("/proc/thread-self/net/snmp").read_text().splitlines()
                  if line.startswith("Ip:")]
     return int(lines[1][lines[0].index("InAddrErrors")])
 
@@ -75,7 +100,7 @@ def unfelt(lab):
         flows(lab)
         yield
         flows(lab)
-    assert not load.failures, load
+    assert not load.failures, str(load)
     assert strays(lab.lb) == before
 
 
@@ -84,8 +109,15 @@ def flows(lab):
     until(lambda: lab.lb.service("web")["packets"] > then + 100, 20, "traffic flows")
 
 
+def refuses(lab, source):
+    """Whether the balancer itself answers this address of the client: nothing listens there."""
+    return lab.client.run("curl", "-s", "-m", "2", "--interface", source,
+                          f"http://{lab.lb.addresses[0]}/", check=False).returncode == CURL_REFUSED
+
+
 @pytest.mark.parametrize("first", [FILTER, OURS])
 def test_two_programs_share_the_interface(lab, first):
+    """Whichever is loaded first, xdp-filter runs first: that is its priority."""
     lb = lab.lb
     if first == FILTER:
         load_filter(lb)
@@ -95,9 +127,29 @@ def test_two_programs_share_the_interface(lab, first):
         assert names(lb) == [OURS]
         assert_serves(lab)
         load_filter(lb)
-    assert names(lb) == [OURS, FILTER]
+    assert order(lb) == [FILTER, OURS]
     assert_serves(lab)
     assert_filters(lab)
+
+
+@pytest.mark.parametrize("first", [FILTER, OURS])
+def test_the_other_runs_after_ours(lab, first):
+    """Given a priority below ours, xdp-filter sees what we pass, and not what is for a VIP."""
+    def load():
+        (program,) = Path("/usr/lib").glob(f"*/bpf/{FILTER}.o")
+        lb.run("xdp-loader", "load", "eth0", program, "-P", "90", "-p", FILTER_PINS)
+
+    lb = lab.lb
+    if first == FILTER:
+        load()
+    lab.start()
+    if first == OURS:
+        load()
+    assert order(lb) == [OURS, FILTER]
+    with filtered(lab):
+        assert not refuses(lab, FILTERED)
+        assert_serves(lab)
+    assert refuses(lab, FILTERED)
 
 
 def test_the_other_program_goes(lab):
@@ -162,7 +214,7 @@ def test_what_a_crash_left_twice_goes_too(lab):
 
 
 def test_generic_mode(lab):
-    lab.config.write_text(lab.config.read_text().replace("mode: auto", "mode: generic"))
+    lab.write(lab.config.read_text().replace("mode: auto", "mode: generic"))
     load_filter(lab.lb, "-m", "skb")
     interface = lab.start()
     assert interface["dispatcher"] and interface["mode"] == "generic"
@@ -173,7 +225,8 @@ def test_generic_mode(lab):
 def test_auto_joins_what_runs_in_generic_mode(lab):
     load_filter(lab.lb, "-m", "skb")
     interface = lab.start()
-    assert interface["dispatcher"] and interface["mode"] == "generic" and "generic" in interface["note"]
+    assert interface["dispatcher"] and interface["mode"] == "generic"
+    assert "generic" in interface["note"]
     assert names(lab.lb) == [OURS, FILTER]
     assert_serves(lab)
 
@@ -181,7 +234,7 @@ def test_auto_joins_what_runs_in_generic_mode(lab):
 def test_another_mode_after_a_restart(lab):
     lab.start()
     lab.lb.daemon.stop(signal.SIGQUIT)
-    lab.config.write_text(lab.config.read_text().replace("mode: auto", "mode: generic"))
+    lab.write(lab.config.read_text().replace("mode: auto", "mode: generic"))
     interface = lab.start()
     assert interface["dispatcher"] and interface["mode"] == "generic"
     assert names(lab.lb) == [OURS]

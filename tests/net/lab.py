@@ -49,6 +49,9 @@ BIG_BYTES = 20_000_000
 # work, uploads hang.
 FABRIC_MTU = 1600
 
+# How much longer than usual a machine may take for things: an emulated one sets it.
+PATIENCE = float(os.environ.get("EVENKEEL_PATIENCE", 1))
+
 CLONE_NEWNET = 0x40000000
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -69,7 +72,7 @@ def run(*argv, check=True, timeout=60, **options):
 
 def until(predicate, seconds, what):
     """Polls until predicate() is true and returns its value."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds * PATIENCE
     while not (value := predicate()):
         if time.monotonic() > deadline:
             raise LabError(f"not within {seconds} s: {what() if callable(what) else what}")
@@ -119,7 +122,7 @@ class Process:
         """Ends the program, by force when it does not obey. Returns its exit status."""
         self.send(number)
         try:
-            return self.popen.wait(seconds)
+            return self.popen.wait(seconds * PATIENCE)
         except subprocess.TimeoutExpired:
             self.popen.kill()
             self.popen.wait()
