@@ -1,16 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* Stage 5: counters, and the only exit for drops; one of them is also answered, see reset.h. */
+/* Stage 5: counters, and the only exit for drops; two of them are also answered. */
 #ifndef EVENKEEL_BPF_ACCOUNT_H
 #define EVENKEEL_BPF_ACCOUNT_H
 
 #include "reset.h"
-
-/* The row is this CPU's own, and XDP is not preempted by XDP: no atomic is needed. */
-static __always_inline void account_forward(struct ek_backend *backend, const struct packet *p)
-{
-	backend->packets++;
-	backend->bytes += p->frame;
-}
+#include "too_big.h"
 
 static __always_inline int account(struct xdp_md *ctx, int verdict)
 {
@@ -22,7 +16,13 @@ static __always_inline int account(struct xdp_md *ctx, int verdict)
 	count = bpf_map_lookup_elem(&drops, &reason);
 	if (count)
 		(*count)++;
-	return reason == EK_DROP_UNKNOWN_FLOW ? reset(ctx) : XDP_DROP;
+	switch (reason) {
+	case EK_DROP_UNKNOWN_FLOW:
+		return reset(ctx);
+	case EK_DROP_TOO_BIG:
+		return packet_too_big(ctx);
+	}
+	return XDP_DROP;
 }
 
 #endif

@@ -12,6 +12,7 @@
 #include <evenkeel/abi.h>
 #include <evenkeel/hash.h>
 #include <evenkeel/select.h>
+#include "packet.h"
 
 #define likely(x)   __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
@@ -133,6 +134,86 @@ struct {
 	__type(key, __u32);
 	__type(value, __u64);
 } drops SEC(".maps");
+
+/* Packets answered in place by enum ek_answer. Writer: data plane. Reader: controller. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, EK_ANSWER_COUNT);
+	__type(key, __u32);
+	__type(value, __u64);
+} answers SEC(".maps");
+
+/* The packet that a CPU is at, if it is an unusual one. Writer and reader: data plane. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct work);
+} work SEC(".maps");
+
+/* Services that are no single (VIP, port, protocol). Writer: controller. Reader: exact misses. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__uint(max_entries, EK_SERVICES_MAX);
+	__type(key, struct ek_wildcard_key);
+	__type(value, struct ek_wildcard);
+} wildcards SEC(".maps");
+
+/*
+ * Backends of first fragments, by a keyed hash of addresses, identification and protocol. Writer
+ * and reader: data plane, a word at once. Lifetime: 2 s.
+ */
+#define FRAGMENTS 8192
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, FRAGMENTS);
+	__type(key, __u32);
+	__type(value, __u64);
+} fragments SEC(".maps");
+
+/* Answers that a CPU may still give, by kind. Writer and reader: data plane. */
+enum allowance { ALLOWANCE_ECHO, ALLOWANCE_ERROR, ALLOWANCE_COUNT };
+struct allowed {
+	__u64 second; /* jiffies in which it began */
+	__u32 spent;
+	__u32 pad;
+};
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, ALLOWANCE_COUNT);
+	__type(key, __u32);
+	__type(value, struct allowed);
+} allowances SEC(".maps");
+
+/* What routers said of our tunnels: struct ek_learned. Writer: data plane. Reader: controller. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 4096);
+} learned SEC(".maps");
+
+/* What a listener wants to hear of. Writer: controller. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct ek_trace);
+} tracing SEC(".maps");
+
+/* How much of the trace's rate is spent. Writer: data plane. Reader: controller, which clears it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct ek_trace_spent);
+} trace_spent SEC(".maps");
+
+/* Decisions: struct ek_trace_record. Writer: data plane. Reader: controller. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 20);
+} trace SEC(".maps");
 
 /* What all of this was made with. Writer and reader: controllers. Lifetime: as the pins. */
 struct {

@@ -259,11 +259,11 @@ static __always_inline bool read_solicitation(void *data, void *end, __u64 *aske
 static __always_inline int advertise(struct xdp_md *ctx, __u64 asker, __u64 mac)
 {
 	const __u64 option = ND_OPTION_TARGET | 1 << 8 | mac << 16;
-	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 	__u64 message = ND_ADVERTISEMENT | (__u64)ND_OVERRIDE << 32, sum;
 	struct ek_ip to, target;
+	void *data, *end;
 
-	if (bpf_xdp_adjust_tail(ctx, ND_ANSWER_END - (int)(end - data)))
+	if (bpf_xdp_adjust_tail(ctx, ND_ANSWER_END - (int)bpf_xdp_get_buff_len(ctx)))
 		return XDP_PASS;
 	data = (void *)(long)ctx->data;
 	end = (void *)(long)ctx->data_end;
@@ -317,7 +317,7 @@ static __always_inline int answer_solicitation(struct xdp_md *ctx, void *data, v
  * it. Otherwise 0 says that its MAC is such a virtual one. A subprogram: what is seldom needed must
  * not cost the stages registers.
  */
-static __noinline int neighbour(struct xdp_md *ctx, bool ours)
+verified_alone int neighbour(struct xdp_md *ctx, int ours)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 	struct ethhdr *eth = data;

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Stage 1: what the packet is. All bounds checks of received data are here; later stages work on
- * `struct packet`, whose fields the compiler keeps in registers.
+ * Stage 1: what the packet is, if it is a usual one: whole TCP or UDP, untagged, right behind its
+ * IP header. Later stages work on `struct packet`, whose fields the compiler keeps in registers.
+ * Whatever else it may be, and what is wrong with it, classify.h finds out.
  *
- * A stage returns 0 to go on, an XDP action to end with it, or minus an enum ek_drop.
+ * A stage returns 0 to go on, an XDP action to end with it, minus an enum ek_drop, or an enum
+ * stage.
  */
 #ifndef EVENKEEL_BPF_PARSE_H
 #define EVENKEEL_BPF_PARSE_H
@@ -32,22 +34,6 @@ typedef __u64 __attribute__((may_alias)) unaligned64;
 #define IP_OFFSET_OR_MF bpf_htons(0x3fff)
 #define IP_DF		bpf_htons(0x4000)
 
-struct packet {
-	struct ek_ip source;
-	struct ek_ip destination; /* v4-mapped for IPv4 */
-	__be16 source_port;
-	__be16 destination_port;
-	__be32 sequence; /* TCP */
-	__u8 tcp_flags;
-	__u8 family; /* AF_INET or AF_INET6 */
-	__u8 protocol;
-	__u8 tos;  /* IPv4 TOS or IPv6 traffic class */
-	__be16 id; /* IPv4 identification and DF, for the outer header */
-	__be16 dont_fragment;
-	__u32 length; /* of the IP packet, header included */
-	__u32 frame;  /* of the frame as received */
-};
-
 static __always_inline __u32 service_word(const struct packet *p)
 {
 	return p->destination_port | (__u32)p->protocol << 16;
@@ -60,22 +46,22 @@ static __always_inline int parse_transport(struct packet *p, void *l4, void *end
 		struct tcphdr *tcp = l4;
 
 		if (unlikely((void *)(tcp + 1) > end))
-			return -EK_DROP_TRUNCATED;
+			return STAGE_UNUSUAL;
 		p->source_port = tcp->source;
 		p->destination_port = tcp->dest;
 		p->sequence = tcp->seq;
 		p->tcp_flags = ((__u8 *)tcp)[13];
 		if (unlikely(tcp->doff < 5 || tcp->doff * 4u > room))
-			return -EK_DROP_MALFORMED;
+			return STAGE_UNUSUAL;
 	} else {
 		struct udphdr *udp = l4;
 
 		if (unlikely((void *)(udp + 1) > end))
-			return -EK_DROP_TRUNCATED;
+			return STAGE_UNUSUAL;
 		p->source_port = udp->source;
 		p->destination_port = udp->dest;
 		if (unlikely(bpf_ntohs(udp->len) < sizeof(*udp) || bpf_ntohs(udp->len) > room))
-			return -EK_DROP_MALFORMED;
+			return STAGE_UNUSUAL;
 	}
 	return 0;
 }
@@ -83,7 +69,7 @@ static __always_inline int parse_transport(struct packet *p, void *l4, void *end
 static __always_inline int parse4(struct packet *p, void *data, void *end)
 {
 	struct iphdr *ip = data + ETH_HLEN;
-	__u32 header;
+	__u32 header, id_and_flags;
 
 	if ((void *)(ip + 1) > end)
 		return XDP_PASS;
@@ -93,34 +79,20 @@ static __always_inline int parse4(struct packet *p, void *data, void *end)
 	p->family = AF_INET;
 	p->protocol = ip->protocol;
 	if (p->protocol != IPPROTO_TCP && p->protocol != IPPROTO_UDP)
-		return XDP_PASS;
+		return STAGE_UNUSUAL;
 
 	header = ip->ihl * 4u;
 	p->length = bpf_ntohs(ip->tot_len);
 	if (unlikely(ip->version != 4 || header < sizeof(*ip) || p->length < header))
-		return -EK_DROP_MALFORMED;
+		return STAGE_UNUSUAL;
 	if (unlikely(p->length > p->frame - ETH_HLEN))
-		return -EK_DROP_TRUNCATED;
-	if (unlikely(ip->frag_off & IP_OFFSET_OR_MF))
-		return -EK_DROP_FRAGMENT;
+		return STAGE_UNUSUAL;
+	id_and_flags = *(unaligned32 *)&ip->id;
+	if (unlikely(id_and_flags & (__u32)IP_OFFSET_OR_MF << 16))
+		return STAGE_UNUSUAL;
 	p->tos = ip->tos;
-	p->id = ip->id;
-	p->dont_fragment = ip->frag_off & IP_DF;
+	p->id_and_flags = id_and_flags & ((__u32)IP_DF << 16 | 0xffff);
 	return parse_transport(p, (void *)ip + header, end, p->length - header);
-}
-
-/* Headers that may stand between an IPv6 header and its transport header (RFC 8200). */
-static __always_inline int extension_header(__u8 next)
-{
-	switch (next) {
-	case IPPROTO_FRAGMENT:
-		return -EK_DROP_FRAGMENT;
-	case IPPROTO_HOPOPTS:
-	case IPPROTO_ROUTING:
-	case IPPROTO_DSTOPTS:
-		return -EK_DROP_EXTENSION;
-	}
-	return XDP_PASS;
 }
 
 static __always_inline int parse6(struct packet *p, void *data, void *end)
@@ -139,14 +111,14 @@ static __always_inline int parse6(struct packet *p, void *data, void *end)
 		return XDP_PASS;
 	p->protocol = ip->nexthdr;
 	if (p->protocol != IPPROTO_TCP && p->protocol != IPPROTO_UDP)
-		return extension_header(p->protocol);
+		return STAGE_UNUSUAL;
 	if (unlikely(ip->version != 6))
-		return -EK_DROP_MALFORMED;
+		return STAGE_UNUSUAL;
 
 	payload = bpf_ntohs(ip->payload_len);
 	p->length = payload + sizeof(*ip);
 	if (unlikely(p->length > p->frame - ETH_HLEN))
-		return -EK_DROP_TRUNCATED;
+		return STAGE_UNUSUAL;
 	p->tos = bpf_ntohs(*(__be16 *)ip) >> 4;
 	return parse_transport(p, ip + 1, end, payload);
 }

@@ -6,7 +6,8 @@
  *
  * The answer is never longer than the question and is itself never answered, so that it neither
  * amplifies nor loops. The question's checksum is not verified, here as for what is forwarded: the
- * receiver of an RST has the sequence number to tell a true one by.
+ * receiver of an RST has the sequence number to tell a true one by. Fragments, what has extension
+ * headers and what an ICMP error is about are not answered.
  */
 #ifndef EVENKEEL_BPF_RESET_H
 #define EVENKEEL_BPF_RESET_H
@@ -51,9 +52,9 @@ static __always_inline struct reset_tcp reset_tcp(const struct tcphdr *tcp, __u3
 /* The frame in its new length, or NULL; `end` is for the verifier. */
 static __always_inline void *reset_cut(struct xdp_md *ctx, int length)
 {
-	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+	void *data, *end;
 
-	if (bpf_xdp_adjust_tail(ctx, length - (int)(end - data)))
+	if (bpf_xdp_adjust_tail(ctx, length - (int)bpf_xdp_get_buff_len(ctx)))
 		return NULL;
 	data = (void *)(long)ctx->data;
 	end = (void *)(long)ctx->data_end;
@@ -92,7 +93,7 @@ static __always_inline int reset4(struct xdp_md *ctx, struct iphdr *ip, void *en
 	__u64 addresses;
 	void *frame;
 
-	if ((void *)(ip + 1) > end)
+	if ((void *)(ip + 1) > end || ip->protocol != IPPROTO_TCP || ip->frag_off & IP_OFFSET_OR_MF)
 		return XDP_DROP;
 	tcp = (void *)ip + ip->ihl * 4;
 	if ((void *)(tcp + 1) > end)
@@ -124,7 +125,7 @@ static __always_inline int reset6(struct xdp_md *ctx, struct ipv6hdr *ip, void *
 	__u64 sum = 0;
 	void *frame;
 
-	if ((void *)(tcp + 1) > end)
+	if ((void *)(tcp + 1) > end || ip->nexthdr != IPPROTO_TCP)
 		return XDP_DROP;
 	words = (void *)&ip->saddr;
 	source = (struct ek_ip){.halves = {words[0], words[1]}};
@@ -151,15 +152,19 @@ static __always_inline int reset6(struct xdp_md *ctx, struct ipv6hdr *ip, void *
 }
 
 /* A subprogram, as neighbour() is: what is seldom needed must not cost the stages registers. */
-static __noinline int reset(struct xdp_md *ctx)
+verified_alone int reset(struct xdp_md *ctx)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 	struct ethhdr *eth = data;
+	int verdict;
 
 	if ((void *)(eth + 1) > end || eth->h_source[0] & 1)
 		return XDP_DROP;
-	return eth->h_proto == bpf_htons(ETH_P_IP) ? reset4(ctx, data + ETH_HLEN, end)
-						   : reset6(ctx, data + ETH_HLEN, end);
+	verdict = eth->h_proto == bpf_htons(ETH_P_IP) ? reset4(ctx, data + ETH_HLEN, end)
+						      : reset6(ctx, data + ETH_HLEN, end);
+	if (verdict == XDP_TX)
+		count_answer(EK_ANSWER_RESET);
+	return verdict;
 }
 
 #endif

@@ -8,6 +8,7 @@
 #define EVENKEEL_BPF_SELECT_H
 
 #include "service.h"
+#include "work.h"
 
 #define TCP_FIN 0x01
 #define TCP_SYN 0x02
@@ -38,14 +39,9 @@ static __always_inline struct ek_backend *backend_at(__u32 index)
 }
 
 /* The map side of struct ek_surroundings. */
-struct map_view {
-	__u32 service;
-	__u32 bucket;
-};
-
 static __always_inline int view_flags(void *context, __u32 backend)
 {
-	const struct map_view *view = context;
+	const struct remembering *view = context;
 	const struct ek_backend *b = backend_at(backend);
 
 	return b && b->service == view->service ? EK_NEXTHOP_FLAGS(b->nexthop) : -1;
@@ -53,7 +49,7 @@ static __always_inline int view_flags(void *context, __u32 backend)
 
 static __always_inline struct ek_flow_key *view_key(void *context, __u32 way)
 {
-	const struct map_view *view = context;
+	const struct remembering *view = context;
 	struct ek_flow_keys *keys = bpf_map_lookup_elem(&flow_keys, &view->bucket);
 
 	return keys ? &keys->key[way & (EK_FLOW_WAYS - 1)] : NULL;
@@ -61,6 +57,8 @@ static __always_inline struct ek_flow_key *view_key(void *context, __u32 way)
 
 static __always_inline enum ek_packet_kind packet_kind(const struct packet *p)
 {
+	if (p->quoted)
+		return EK_PACKET_QUOTED;
 	if (p->protocol != IPPROTO_TCP)
 		return EK_PACKET_DATAGRAM;
 	if (p->tcp_flags & TCP_RST)
@@ -71,7 +69,7 @@ static __always_inline enum ek_packet_kind packet_kind(const struct packet *p)
 }
 
 static __always_inline void write_key(struct ek_flow_key *key, const struct packet *p,
-				      const struct ek_selection *s, __u32 tick)
+				      const struct ek_selection *s, __u32 service)
 {
 	key->isn = s->kind == EK_PACKET_SYN ? s->sequence : s->sequence - 1;
 	barrier(); /* who finds the addresses finds the number */
@@ -79,8 +77,8 @@ static __always_inline void write_key(struct ek_flow_key *key, const struct pack
 	key->destination = p->destination;
 	key->source_port = p->source_port;
 	key->destination_port = p->destination_port;
-	key->since = tick;
-	key->service = s->service->id;
+	key->since = s->now;
+	key->service = service;
 	key->protocol = p->protocol;
 }
 
@@ -117,51 +115,50 @@ static __always_inline void tell(__u64 entry, __u32 bucket, __u32 way, __u8 flag
 	EK_OPAQUE(head);
 }
 
-static __always_inline int select_remembering(const struct ek_service *service,
+static __always_inline int select_remembering(struct remembering *r,
+					      const struct ek_service *service,
 					      const struct packet *p, struct ek_ring *ring,
 					      __u32 index, __u32 slot, __u64 hash, __u32 *backend)
 {
-	struct map_view view = {.service = service->id,
-				.bucket = ek_flow_bucket_index(hash, flow_mask)};
-	struct ek_surroundings around = {view_flags, view_key, &view};
-	struct ek_flow_bucket *bucket = bpf_map_lookup_elem(&flows, &view.bucket);
-	__u32 tick = bpf_jiffies64() >> tick_shift;
-	struct ek_selection s = {.service = service,
-				 .bucket = bucket,
-				 .hash = hash,
-				 .slot = slot,
-				 .now = tick,
-				 .sequence = bpf_ntohl(p->sequence),
-				 .source_word = p->source.words[3],
-				 .source_port = p->source_port,
-				 .kind = packet_kind(p)};
+	struct ek_selection *s = &r->selection;
+	struct ek_choice *choice = &r->choice;
+	struct ek_surroundings around = {view_flags, view_key, r, service, NULL};
 	struct ek_flow_key *key;
-	struct ek_choice choice;
 
-	if (!bucket)
+	r->service = service->id;
+	r->bucket = ek_flow_bucket_index(hash, flow_mask);
+	around.bucket = bpf_map_lookup_elem(&flows, &r->bucket);
+	*s = (struct ek_selection){.hash = hash,
+				   .slot = slot,
+				   .now = bpf_jiffies64() >> tick_shift,
+				   .sequence = bpf_ntohl(p->sequence),
+				   .source_word = p->source.words[3],
+				   .source_port = p->source_port,
+				   .kind = packet_kind(p)};
+	if (!around.bucket)
 		return -EK_DROP_NO_RING;
-	ek_select(&choice, &s, &around);
-	if (choice.stored >= 0) {
-		key = view_key(&view, choice.stored);
+	ek_select_using(&r->matches, choice, s, &around);
+	if (choice->stored >= 0) {
+		key = view_key(r, choice->stored);
 		if (key)
-			write_key(key, p, &s, tick);
+			write_key(key, p, s, service->id);
 	}
 	if (service->flags & EK_SERVICE_F_MIRRORED) {
-		if (choice.removed)
-			tell(choice.removed, view.bucket, 0, EK_NEWS_REMOVED);
-		if (choice.news)
-			tell(choice.news, view.bucket, choice.news_way, 0);
+		if (choice->removed)
+			tell(choice->removed, r->bucket, 0, EK_NEWS_REMOVED);
+		if (choice->news)
+			tell(choice->news, r->bucket, choice->news_way, 0);
 	}
-	if (choice.origin_hit)
-		refresh_hit(ring, index, tick);
-	if (unlikely(choice.unstored) && choice.backend) {
-		struct ek_backend *b = backend_at(choice.backend);
+	if (choice->origin_hit)
+		refresh_hit(ring, index, s->now);
+	if (unlikely(choice->unstored) && choice->backend) {
+		struct ek_backend *b = backend_at(choice->backend);
 
 		if (b)
 			b->unstored++;
 	}
-	*backend = choice.backend;
-	return -(int)choice.drop;
+	*backend = choice->backend;
+	return -(int)(choice->drop & 63);
 }
 
 static __always_inline int backend_select(const struct ek_service *service, const struct packet *p,
@@ -169,6 +166,7 @@ static __always_inline int backend_select(const struct ek_service *service, cons
 {
 	struct ek_ring *ring = ring_of(service);
 	__u32 index = ek_ring_index(ring_hash), slot, backend;
+	struct work *w;
 	int verdict;
 
 	if (unlikely(!ring || index >= EK_RING_SIZE))
@@ -178,12 +176,51 @@ static __always_inline int backend_select(const struct ek_service *service, cons
 	if (unlikely(backend == EK_BACKEND_NONE))
 		return -EK_DROP_NO_BACKEND;
 	if (unlikely(slot & EK_SLOT_LOOKUP)) {
-		verdict = select_remembering(service, p, ring, index, slot, hash, &backend);
+		w = work_here();
+		if (!w)
+			return -EK_DROP_NO_RING;
+		verdict = select_remembering(&w->remembering, service, p, ring, index, slot, hash,
+					     &backend);
 		if (unlikely(verdict))
 			return verdict;
 	}
 	*out = backend_at(backend);
 	return likely(*out) ? 0 : -EK_DROP_NO_BACKEND;
+}
+
+/*
+ * The same for an unusual packet, out of this CPU's struct work: on Linux 6.1 the stack has no room
+ * for it beside the main program's.
+ */
+verified_alone int select_unusual(struct xdp_md *ctx)
+{
+	struct work *w = work_here();
+	struct ek_service_table *table;
+	struct ek_service *service;
+	__u32 zero = 0, index, slot, backend;
+	struct ek_ring *ring;
+
+	(void)ctx;
+	table = bpf_map_lookup_elem(&services, &zero);
+	if (!w || !table)
+		return -EK_DROP_NO_RING;
+	service = &table->slot[w->slot & (EK_SERVICE_SLOTS - 1)];
+	w->service = service->id;
+	if (w->backend)
+		return 0;
+	ring = ring_of(service);
+	index = ek_ring_index(w->ring);
+	if (!ring || index >= EK_RING_SIZE)
+		return -EK_DROP_NO_RING;
+	slot = ring->slot[index];
+	backend = ek_slot_current(slot);
+	if (backend == EK_BACKEND_NONE)
+		return -EK_DROP_NO_BACKEND;
+	w->backend = backend;
+	if (!(slot & EK_SLOT_LOOKUP))
+		return 0;
+	return select_remembering(&w->remembering, service, &w->packet, ring, index, slot, w->hash,
+				  &w->backend);
 }
 
 #endif

@@ -44,16 +44,13 @@ static __always_inline __u64 service_hash(const struct ek_ip *vip, __u32 word, c
 				 : ek_hash_service6(key, vip, word);
 }
 
-/*
- * A packet that no service can take, because its transport header is absent or wrong, is dropped
- * by name if its destination is a VIP, and is not ours otherwise.
- */
-static __always_inline int refuse(const struct packet *p, int reason, const int family)
+/* Whether a packet that no entry fits exactly may still be a service's. */
+static __always_inline bool service_wildcards(void)
 {
-	__u64 key = EK_SERVICE_KEY(0, 0, EK_SERVICE_VIP);
-	__u64 hash = service_hash(&p->destination, 0, family);
+	__u32 zero = 0;
+	struct ek_service_table *table = bpf_map_lookup_elem(&services, &zero);
 
-	return service_find(&p->destination, key, hash) ? reason : XDP_PASS;
+	return table && table->settings.flags & EK_SETTING_WILDCARDS;
 }
 
 #endif

@@ -12,7 +12,7 @@
 
 #include <linux/types.h>
 
-#define EK_ABI_VERSION 3u
+#define EK_ABI_VERSION 4u
 
 #define EK_RING_SIZE	65537u /* Maglev table size: prime, so that every skip visits every slot */
 #define EK_BACKENDS_MAX 32767u /* 15 bits in a ring slot; index 0 is EK_BACKEND_NONE */
@@ -54,19 +54,32 @@ enum ek_service_state {
 	EK_SERVICE_DELETED = 1, /* a probe goes on */
 	EK_SERVICE_VIP = 2, /* port 0: "this address is one of ours", says nothing about ports */
 	EK_SERVICE_LIVE = 3,
+	EK_SERVICE_WILD =
+		4, /* of a prefix, of several ports or protocols: a wildcard rule names it */
 };
 
 /* The second part of the key as one word: port (network order), protocol, state, zero. */
 #define EK_SERVICE_KEY(port_be, proto, state) \
 	((__u64)(__u16)(port_be) | (__u64)(__u8)(proto) << 16 | (__u64)(state) << 24)
-#define EK_SERVICE_KEY_STATE(key) ((__u8)((key) >> 24))
-#define EK_SERVICE_KEY_PROTO(key) ((__u8)((key) >> 16))
-#define EK_SERVICE_KEY_PORT(key)  ((__u16)(key))
+/*
+ * Of a wildcard: the first port (0: any), the protocol (0: any), the last port (network order; 0:
+ * as the first), the length of the VIP's prefix (of 128 bits; 128: the whole address). No packet's
+ * key is like it.
+ */
+#define EK_SERVICE_WILD_KEY(first_be, proto, last_be, length)                               \
+	(EK_SERVICE_KEY(first_be, proto, EK_SERVICE_WILD) | (__u64)(__u16)(last_be) << 32 | \
+	 (__u64)(__u8)(length) << 48)
+#define EK_SERVICE_KEY_STATE(key)  ((__u8)((key) >> 24))
+#define EK_SERVICE_KEY_PROTO(key)  ((__u8)((key) >> 16))
+#define EK_SERVICE_KEY_PORT(key)   ((__u16)(key))
+#define EK_SERVICE_KEY_LAST(key)   ((__u16)((key) >> 32))
+#define EK_SERVICE_KEY_LENGTH(key) ((__u8)((key) >> 48))
 
 struct ek_service {
 	struct ek_ip vip;
 	__u64 key;
-	__u32 id;	  /* index of its ring in `rings`; what a backend's `service` names */
+	__u32 id;	  /* index of its ring in `rings`; what a backend's `service` names. A
+			   * service of several addresses or protocols has an entry for each */
 	__u32 flags;	  /* EK_SERVICE_F_* */
 	__u16 timeout[4]; /* ticks of idleness after which an entry is gone, by enum ek_flow_state
 			   */
@@ -74,7 +87,7 @@ struct ek_service {
 	__be32 outer_mask; /* bits of the last word that vary per flow; 0 = the node's address */
 	__u8 hash_prefix4; /* source-hash: leading bits of the client that count */
 	__u8 hash_prefix6;
-	__u16 pad;
+	__u16 mss; /* of SYNs, at most; 0 = as they are */
 };
 _Static_assert(sizeof(struct ek_service) == 64, "one cache line");
 
@@ -85,10 +98,53 @@ _Static_assert(sizeof(struct ek_service) == 64, "one cache line");
 #define EK_SERVICE_F_OVER_QUOTA (1u << 3) /* holds its share of the table: stores nothing more */
 #define EK_SERVICE_F_MIRRORED	(1u << 4) /* what becomes of its entries is news for the peers */
 #define EK_SERVICE_F_RESET	(1u << 5) /* a segment of no known connection is answered with RST */
+#define EK_SERVICE_F_PORTLESS \
+	(1u << 6) /* any protocol: flows are pairs of addresses, all of them datagrams */
+#define EK_SERVICE_F_FIRST (1u << 7) /* of a service's entries the one that names it */
+
+/* What holds for all services. */
+struct ek_settings {
+	__u32 flags;	 /* EK_SETTING_* */
+	__u32 echo_rate; /* echo replies a second and CPU; 0 = none: requests are dropped by name */
+	__u32 error_rate; /* "packet too big" a second and CPU */
+	__u32 pad[13];
+};
+_Static_assert(sizeof(struct ek_settings) == 64, "one cache line");
+#define EK_SETTING_WILDCARDS (1u << 0) /* there are rules in `wildcards` */
 
 struct ek_service_table {
 	struct ek_service slot[EK_SERVICE_SLOTS];
+	struct ek_settings settings;
 };
+
+/* --- wildcards -------------------------------------------------------------------------------
+ * Services of a prefix, of several ports or of any protocol, by longest prefix: looked at when no
+ * exact entry matches, and only while EK_SETTING_WILDCARDS is set. The first rule that fits wins;
+ * those of shorter prefixes that cover this one follow its own. That an address matches at all says
+ * that it is a VIP.
+ */
+#define EK_WILDCARD_RULES 32u
+
+/* As the kernel wants it: the bits to compare follow the length at once. */
+struct ek_wildcard_key {
+	__u32 length; /* of 128 bits: 96 more than an IPv4 prefix has */
+	struct ek_ip address;
+} __attribute__((packed, aligned(4)));
+_Static_assert(sizeof(struct ek_wildcard_key) == 20, "ek_wildcard_key");
+
+struct ek_wildcard_rule {
+	__u16 first, last; /* ports, host order, both included; 0 to 65535: any, and none */
+	__u8 protocol;	   /* 0 = any */
+	__u8 pad;
+	__u16 slot; /* its entry in the service table */
+};
+
+struct ek_wildcard {
+	__u32 n;
+	__u32 pad;
+	struct ek_wildcard_rule rule[EK_WILDCARD_RULES];
+};
+_Static_assert(sizeof(struct ek_wildcard) == 264, "ek_wildcard");
 
 /* --- backends --------------------------------------------------------------------------------
  * A backend is one (service, address) pair. The map holds one copy per possible CPU, at
@@ -107,17 +163,24 @@ struct ek_backend {
 	__u16 service; /* ek_service.id */
 	__u16 mtu;     /* of the path to it; an outer packet is never longer */
 	__u8 forward;  /* enum ek_forward */
-	__u8 pad[7];
+	__u8 dscp;     /* tos: what names the VIP, where it stands in the TOS byte (id << 2) */
+	__be16 gue_port;
+	__u8 gue_header; /* bytes of the GUE header: 4 (variant 0), or 0 (variant 1, direct) */
+	__u8 pad;
+	__u16 index;	/* its own */
 	__u64 unstored; /* counter: new flows it got, as an origin, that could not be stored */
 };
 _Static_assert(sizeof(struct ek_backend) == 64, "one cache line");
 
+/* The outer header of ipip and gue is of the backend's family, whatever the packet's. */
 enum ek_forward {
-	EK_FORWARD_IPIP = 1,
-	EK_FORWARD_GUE = 2,
-	EK_FORWARD_TOS = 3,
-	EK_FORWARD_L2 = 4,
-	EK_FORWARD_LOCAL = 5,
+	EK_FORWARD_IPIP = 1,  /* outer IPv4: RFC 2003, RFC 4213 (6-in-4) */
+	EK_FORWARD_GUE = 2,   /* outer IPv4, UDP, draft-ietf-intarea-gue */
+	EK_FORWARD_TOS = 3,   /* destination and DSCP rewritten */
+	EK_FORWARD_L2 = 4,    /* destination MAC */
+	EK_FORWARD_LOCAL = 5, /* to this host's stack */
+	EK_FORWARD_IPIP6 = 6, /* outer IPv6: RFC 2473; in rows only */
+	EK_FORWARD_GUE6 = 7,  /* in rows only */
 };
 
 /* The word of a next hop: its MAC in the low 48 bits as on the wire, egress port, flags. */
@@ -131,17 +194,21 @@ enum ek_forward {
 #define EK_NEXTHOP_USABLE	       (EK_NEXTHOP_RESOLVED | EK_NEXTHOP_ALIVE)
 
 /* --- ports -----------------------------------------------------------------------------------
- * An attached interface. The program on it knows its own port number (rodata); a backend names
- * its egress by port number.
+ * An attached interface, or a VLAN on one: what leaves by it gets its tags. The program on an
+ * interface knows its own port number (rodata); a backend names its egress by port number.
  */
 struct ek_port {
-	__u64 mac; /* low 48 bits as on the wire; 0 = no such port */
-	__u32 ifindex;
+	__u64 mac;	/* low 48 bits as on the wire; 0 = no such port */
+	__u32 ifindex;	/* of the attached interface, also for a VLAN */
 	__be32 source4; /* outer IPv4 source of what leaves here; 0 = none */
 	struct ek_ip source6;
-	__u8 pad[32];
+	__be16 tags[2]; /* VLAN identifiers, the outer first; 0 = none. One: 802.1Q; two: 802.1ad
+			 * and 802.1Q */
+	__u32 flags;	/* EK_PORT_* */
+	__u8 pad[24];
 };
 _Static_assert(sizeof(struct ek_port) == 64, "one cache line");
+#define EK_PORT_TRACED 1u /* somebody listens: see struct ek_trace */
 
 /* --- leases ----------------------------------------------------------------------------------
  * The right to announce a group of VIPs, by VRRP virtual router identifier. The service table's
@@ -208,8 +275,9 @@ _Static_assert(sizeof(struct ek_meta) == 32, "ek_meta");
 #define EK_DROP_REASONS(X)                                                                         \
 	X(MALFORMED, "malformed", "IP or transport header contradicts itself")                     \
 	X(TRUNCATED, "truncated", "the frame ends before the packet does")                         \
-	X(FRAGMENT, "fragment", "an IP fragment: it names no port")                                \
-	X(EXTENSION, "ipv6-extension", "IPv6 extension headers before the transport header")       \
+	X(FRAGMENT, "fragment", "a later IP fragment, of which no first one was seen")             \
+	X(EXTENSION, "ipv6-extension",                                                             \
+	  "more IPv6 extension headers than are walked, or unknown ones")                          \
 	X(NO_RING, "no-ring", "the service has no ring")                                           \
 	X(NO_BACKEND, "no-backend", "no backend of the service may take connections")              \
 	X(BACKEND_DOWN, "backend-down", "the chosen backend is down and nothing replaces it")      \
@@ -218,7 +286,13 @@ _Static_assert(sizeof(struct ek_meta) == 32, "ek_meta");
 	X(NO_SOURCE, "no-source", "the egress interface has no address of the outer family")       \
 	X(TOO_BIG, "too-big", "does not fit the path to the backend once encapsulated")            \
 	X(NO_HEADROOM, "no-headroom", "the driver left no room for the outer header")              \
-	X(UNKNOWN_FLOW, "unknown-flow", "a segment of a connection that this node does not know")
+	X(UNKNOWN_FLOW, "unknown-flow", "a segment of a connection that this node does not know")  \
+	X(NO_SERVICE, "no-service", "an ICMP error or a fragment for a VIP, of no service")        \
+	X(ICMP_OTHER, "icmp-other",                                                                \
+	  "an ICMP message for a VIP that is no echo request and no error")                        \
+	X(ICMP_RATE, "icmp-rate", "an answer would exceed the rate for such answers")              \
+	X(ECHO_OFF, "echo-off", "an echo request for a VIP, and they are not answered")            \
+	X(NOT_REWRITABLE, "not-rewritable", "its checksum is out of reach of the tos method")
 
 enum ek_drop {
 	EK_DROP_NONE = 0,
@@ -227,5 +301,69 @@ enum ek_drop {
 #undef X
 		EK_DROP_COUNT
 };
+
+/* What is answered in place: X(NAME, "name", "description"). */
+#define EK_ANSWERS(X)                                                        \
+	X(RESET, "reset", "RST for a segment of an unknown connection")      \
+	X(ECHO, "echo", "echo reply in a VIP's name")                        \
+	X(TOO_BIG, "too-big", "packet too big: it would not fit the tunnel") \
+	X(INSIDE, "too-big-inside", "packet too big, as a router between here and a backend said")
+
+enum ek_answer {
+#define X(name, text, description) EK_ANSWER_##name,
+	EK_ANSWERS(X)
+#undef X
+		EK_ANSWER_COUNT
+};
+
+/* --- path MTU --------------------------------------------------------------------------------
+ * What routers toward backends said of packets of ours that did not fit. Read by the controller,
+ * which knows whether the address is a backend's and lowers the row's `mtu` for a while (RFC 1191,
+ * section 6.3).
+ */
+struct ek_learned {
+	struct ek_ip source, address; /* of the outer header that was quoted */
+	__u32 mtu;		      /* 0: the router did not say */
+	__u32 pad;
+};
+
+/* --- trace -----------------------------------------------------------------------------------
+ * Decisions for a listener. Written by the controller before EK_PORT_TRACED is set on the ports:
+ * what is recorded, and until when, so that a listener that died costs nothing for long.
+ */
+#define EK_TRACE_SNAP  192u /* bytes of a frame that are kept */
+#define EK_TRACE_DROPS 1u   /* drops only */
+
+struct ek_trace {
+	__u64 until;	     /* CLOCK_MONOTONIC, ns */
+	struct ek_ip client; /* 0: any */
+	__u32 service;	     /* EK_SERVICE_NONE: any */
+	__u32 flags;	     /* EK_TRACE_* */
+	__u32 rate;	     /* records a second and CPU; more are counted as missed */
+	__u32 pad;
+};
+
+/* Of one CPU. */
+struct ek_trace_spent {
+	__u64 second; /* of CLOCK_MONOTONIC, in which `spent` records were written */
+	__u32 spent;
+	__u32 missed; /* since the last record; the controller clears it before it traces */
+};
+_Static_assert(sizeof(struct ek_trace_spent) == 16, "ek_trace_spent");
+
+struct ek_trace_record {
+	__u64 time;	/* CLOCK_MONOTONIC, ns */
+	__u32 length;	/* of the frame as received */
+	__u32 missed;	/* on this CPU since its last record, for want of rate or of room */
+	__s16 verdict;	/* an XDP action, or minus an enum ek_drop */
+	__u16 backend;	/* EK_BACKEND_NONE: none was chosen */
+	__u16 service;	/* EK_SERVICE_NONE */
+	__u16 captured; /* bytes of `frame` */
+	__u8 action;	/* XDP action: TX also where a drop was answered */
+	__u8 port;
+	__u8 pad[6];
+	__u8 frame[EK_TRACE_SNAP]; /* as received */
+};
+_Static_assert(sizeof(struct ek_trace_record) == 32 + EK_TRACE_SNAP, "ek_trace_record");
 
 #endif

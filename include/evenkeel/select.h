@@ -57,12 +57,11 @@ enum ek_packet_kind {
 	EK_PACKET_REFUSAL, /* RST without ACK: an answer to a segment that the client did not expect
 			    */
 	EK_PACKET_DATAGRAM, /* no handshake: UDP */
+	EK_PACKET_QUOTED,   /* an ICMP error about the flow: it only looks */
 };
 
 /* The packet, and where it fell. */
 struct ek_selection {
-	const struct ek_service *service;
-	struct ek_flow_bucket *bucket; /* of hash */
 	__u64 hash;
 	__u32 slot;
 	__u32 now; /* tick */
@@ -74,14 +73,16 @@ struct ek_selection {
 };
 
 /*
- * What selection asks of its surroundings. `flags`: EK_NEXTHOP_* of a backend, or -1 if the index
- * is not of this service. `key`: the cold twin of way `way` of the bucket, or NULL. Both are
- * constants at every call, so the compiler inlines them.
+ * What selection works on and asks of its surroundings. `flags`: EK_NEXTHOP_* of a backend, or -1
+ * if the index is not of this service. `key`: the cold twin of way `way` of the bucket, or NULL.
+ * Both are constants at every call, so the compiler inlines them.
  */
 struct ek_surroundings {
 	int (*flags)(void *context, __u32 backend);
 	struct ek_flow_key *(*key)(void *context, __u32 way);
 	void *context;
+	const struct ek_service *service;
+	struct ek_flow_bucket *bucket; /* of the packet's hash */
 };
 
 #define EK_WAY_NONE -1 /* write nothing */
@@ -115,15 +116,16 @@ struct ek_matches {
  * One of the two entries that a flow may have. One that expired is removed here and now: it would
  * hide the next, and a takeover, which renews all ages, would bring it back to life.
  */
-static __always_inline void ek_select_classify(const struct ek_selection *s, struct ek_matches *m,
-					       __u32 way)
+static __always_inline void ek_select_classify(const struct ek_selection *s,
+					       const struct ek_surroundings *e,
+					       struct ek_matches *m, __u32 way)
 {
-	__u64 *at = &s->bucket->entry[way & (EK_FLOW_WAYS - 1)], entry = ek_flow_read(at);
+	__u64 *at = &e->bucket->entry[way & (EK_FLOW_WAYS - 1)], entry = ek_flow_read(at);
 	enum ek_flow_state state = ek_flow_state(entry);
 
 	if ((entry ^ s->hash) >> 31) /* another flow's by now */
 		return;
-	if (ek_flow_age(entry, s->now) > s->service->timeout[state]) {
+	if (ek_flow_age(entry, s->now) > e->service->timeout[state]) {
 		if (ek_flow_replace(at, entry, 0) && state != EK_FLOW_EMBRYONIC)
 			m->removed = entry;
 		return;
@@ -141,17 +143,18 @@ static __always_inline void ek_select_classify(const struct ek_selection *s, str
  * Two CPUs that take a SYN each at the same moment may leave two embryos. A live entry is alone:
  * it is always found, so whatever takes its place retires it.
  */
-static __always_inline void ek_select_find(const struct ek_selection *s, struct ek_matches *m)
+static __always_inline void ek_select_find(const struct ek_selection *s,
+					   const struct ek_surroundings *e, struct ek_matches *m)
 {
-	__u64 ways = ek_flow_find(s->bucket, s->hash), embryos = 0;
+	__u64 ways = ek_flow_find(e->bucket, s->hash), embryos = 0;
 
 	*m = (struct ek_matches){0};
 	if (ways & (ways - 1))
-		embryos = ways & ek_flow_embryos(s->bucket);
+		embryos = ways & ek_flow_embryos(e->bucket);
 	if (ways ^ embryos)
-		ek_select_classify(s, m, ek_flow_first(ways ^ embryos));
+		ek_select_classify(s, e, m, ek_flow_first(ways ^ embryos));
 	if (embryos)
-		ek_select_classify(s, m, ek_flow_first(embryos));
+		ek_select_classify(s, e, m, ek_flow_first(embryos));
 }
 
 static __always_inline int ek_select_alive(const struct ek_surroundings *e, __u32 backend)
@@ -263,10 +266,10 @@ static __always_inline int ek_select_completes(const struct ek_selection *s,
  * The old connection of a reused port is over. A late packet of it may touch its entry on another
  * CPU at this very moment; left in place it would stand beside the new one as its equal.
  */
-static __always_inline void ek_select_retire(const struct ek_selection *s,
+static __always_inline void ek_select_retire(const struct ek_surroundings *e,
 					     const struct ek_matches *m)
 {
-	__u64 *at = &s->bucket->entry[m->live_way & (EK_FLOW_WAYS - 1)], touched;
+	__u64 *at = &e->bucket->entry[m->live_way & (EK_FLOW_WAYS - 1)], touched;
 
 	if (!m->live || ek_flow_replace(at, m->live, 0))
 		return;
@@ -296,9 +299,9 @@ static __always_inline int ek_select_is_last_ack(const struct ek_selection *s, _
 }
 
 /* Without failover, a segment that no entry knows is nobody's. */
-static __always_inline int ek_select_disowns(const struct ek_selection *s)
+static __always_inline int ek_select_disowns(const struct ek_surroundings *e)
 {
-	return s->service->flags & EK_SERVICE_F_RESET;
+	return e->service->flags & EK_SERVICE_F_RESET;
 }
 
 /*
@@ -327,7 +330,7 @@ static __always_inline void ek_select_segment(struct ek_choice *c, const struct 
 	int flags;
 
 	if (ek_select_completes(s, e, m)) {
-		ek_select_retire(s, m);
+		ek_select_retire(e, m);
 		m->live = m->embryo;
 		m->live_way = m->embryo_way;
 	} else if (ek_select_refuses(s, e, m)) {
@@ -335,13 +338,13 @@ static __always_inline void ek_select_segment(struct ek_choice *c, const struct 
 		return;
 	}
 	flags = m->live ? e->flags(e->context, ek_flow_backend(m->live)) : -1;
-	if (flags < 0 && ek_select_disowns(s)) {
+	if (flags < 0 && ek_select_disowns(e)) {
 		ek_select_drop(c, EK_DROP_UNKNOWN_FLOW);
 		return;
 	}
 	if (flags < 0) {
 		ek_select_miss(c, s, e);
-		if (s->service->flags & EK_SERVICE_F_TRACK_FULL && c->origin_hit &&
+		if (e->service->flags & EK_SERVICE_F_TRACK_FULL && c->origin_hit &&
 		    s->kind == EK_PACKET_DATA)
 			ek_select_adopt(c, s, m);
 		return;
@@ -370,10 +373,10 @@ static __always_inline void ek_select_unstored(struct ek_choice *c, const struct
 		__u64 entry = ek_flow_entry(s->hash, old, EK_FLOW_ESTABLISHED, s->now);
 
 		c->backend = old;
-		if (ek_flow_replace(&s->bucket->entry[m->live_way & (EK_FLOW_WAYS - 1)], m->live,
+		if (ek_flow_replace(&e->bucket->entry[m->live_way & (EK_FLOW_WAYS - 1)], m->live,
 				    entry))
 			ek_select_note(c, m->live_way, m->live, entry);
-	} else if (ek_select_disowns(s) || m->live ||
+	} else if (ek_select_disowns(e) || m->live ||
 		   !ek_select_alive(e, ek_slot_origin(s->slot))) {
 		ek_select_drop(c, EK_DROP_TABLE_FULL);
 	} else {
@@ -419,7 +422,7 @@ static __always_inline void ek_select_syn(struct ek_choice *c, const struct ek_s
 	if (m->embryo)
 		ek_select_write(c, c->backend, EK_FLOW_EMBRYONIC, m->embryo, m->embryo_way);
 	else if (m->live || c->backend != ek_slot_origin(s->slot) ||
-		 s->service->flags & EK_SERVICE_F_TRACK_FULL)
+		 e->service->flags & EK_SERVICE_F_TRACK_FULL)
 		ek_select_store(c, c->backend, EK_FLOW_EMBRYONIC);
 }
 
@@ -427,7 +430,8 @@ static __always_inline void ek_select_syn(struct ek_choice *c, const struct ek_s
  * Carries out what was decided. Losing the entry to another CPU matters only to a new flow: a
  * touch that is lost was made by the winner.
  */
-static __always_inline int ek_select_commit(struct ek_choice *c, const struct ek_selection *s)
+static __always_inline int ek_select_commit(struct ek_choice *c, const struct ek_selection *s,
+					    const struct ek_surroundings *e)
 {
 	__u64 entry = ek_flow_entry(s->hash, c->entry_backend, c->entry_state, s->now), ways;
 	int is_new = c->entry_state == EK_FLOW_EMBRYONIC || c->entry_way == EK_WAY_ANY;
@@ -435,15 +439,15 @@ static __always_inline int ek_select_commit(struct ek_choice *c, const struct ek
 	if (entry == c->entry_old)
 		return 1;
 	if (c->entry_way == EK_WAY_ANY) {
-		ways = ek_flow_room(s->bucket, s->now);
-		if (!ways || s->service->flags & EK_SERVICE_F_OVER_QUOTA)
+		ways = ek_flow_room(e->bucket, s->now);
+		if (!ways || e->service->flags & EK_SERVICE_F_OVER_QUOTA)
 			return 0;
 		c->entry_way = ek_flow_first(ways);
-		c->entry_old = ek_flow_read(&s->bucket->entry[c->entry_way & (EK_FLOW_WAYS - 1)]);
+		c->entry_old = ek_flow_read(&e->bucket->entry[c->entry_way & (EK_FLOW_WAYS - 1)]);
 		if (c->entry_old && !ek_flow_is_old_embryo(c->entry_old, s->now))
 			return 0;
 	}
-	if (!ek_flow_replace(&s->bucket->entry[c->entry_way & (EK_FLOW_WAYS - 1)], c->entry_old,
+	if (!ek_flow_replace(&e->bucket->entry[c->entry_way & (EK_FLOW_WAYS - 1)], c->entry_old,
 			     entry))
 		return !is_new;
 	ek_select_note(c, c->entry_way, c->entry_old, entry);
@@ -467,23 +471,52 @@ static __always_inline int ek_select_is_told(const struct ek_ip *source, int is_
 	return first != 0xff && source->halves[0];
 }
 
-/* For a slot that has LOOKUP set. */
+/*
+ * An ICMP error belongs to whoever sent what it quotes. It proves nothing about the flow, so it
+ * leaves no trace: no age, no state, no hit of the origin (RFC 5927 on what forged ones can do).
+ */
+static __always_inline void ek_select_quoted(struct ek_choice *c, const struct ek_selection *s,
+					     const struct ek_surroundings *e,
+					     const struct ek_matches *m)
+{
+	__u32 named = ek_flow_backend(m->live ? m->live : m->embryo);
+	int flags = named ? e->flags(e->context, named) : -1;
+
+	if (flags < 0)
+		ek_select_miss(c, s, e);
+	else if (flags & EK_NEXTHOP_ALIVE)
+		c->backend = named;
+	else
+		ek_select_current(c, s, e);
+	c->origin_hit = 0;
+}
+
+/* For a slot that has LOOKUP set. `m` is scratch: the caller has the memory. */
+static __always_inline void ek_select_using(struct ek_matches *m, struct ek_choice *c,
+					    const struct ek_selection *s,
+					    const struct ek_surroundings *e)
+{
+	*c = (struct ek_choice){.stored = -1, .entry_way = EK_WAY_NONE};
+	ek_select_find(s, e, m);
+	if (s->kind == EK_PACKET_DATAGRAM)
+		ek_select_datagram(c, s, e, m);
+	else if (s->kind == EK_PACKET_SYN)
+		ek_select_syn(c, s, e, m);
+	else if (s->kind == EK_PACKET_QUOTED)
+		ek_select_quoted(c, s, e, m);
+	else
+		ek_select_segment(c, s, e, m);
+	if (c->entry_way != EK_WAY_NONE && !ek_select_commit(c, s, e))
+		ek_select_unstored(c, s, e, m);
+	c->removed = m->removed;
+}
+
 static __always_inline void ek_select(struct ek_choice *c, const struct ek_selection *s,
 				      const struct ek_surroundings *e)
 {
 	struct ek_matches m;
 
-	*c = (struct ek_choice){.stored = -1, .entry_way = EK_WAY_NONE};
-	ek_select_find(s, &m);
-	if (s->kind == EK_PACKET_DATAGRAM)
-		ek_select_datagram(c, s, e, &m);
-	else if (s->kind == EK_PACKET_SYN)
-		ek_select_syn(c, s, e, &m);
-	else
-		ek_select_segment(c, s, e, &m);
-	if (c->entry_way != EK_WAY_NONE && !ek_select_commit(c, s))
-		ek_select_unstored(c, s, e, &m);
-	c->removed = m.removed;
+	ek_select_using(&m, c, s, e);
 }
 
 #endif

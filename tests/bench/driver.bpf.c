@@ -61,7 +61,7 @@ static __always_inline int hand_over(struct xdp_md *ctx)
 }
 
 /* Flow bits: the low 24 of the source address, the source port. */
-SEC("xdp")
+SEC("xdp.frags")
 int drive4(struct xdp_md *ctx)
 {
 	__u64 flow = next_flow(), *frame = restore_head(ctx, FRAME_LENGTH4);
@@ -80,7 +80,7 @@ int drive4(struct xdp_md *ctx)
 }
 
 /* Flow bits: the low 48 of the source address, the source port. */
-SEC("xdp")
+SEC("xdp.frags")
 int drive6(struct xdp_md *ctx)
 {
 	__u64 flow = next_flow(), *frame = restore_head(ctx, FRAME_LENGTH6);
@@ -99,7 +99,7 @@ int drive6(struct xdp_md *ctx)
 	return hand_over(ctx);
 }
 
-SEC("xdp")
+SEC("xdp.frags")
 int empty(struct xdp_md *ctx __attribute__((unused)))
 {
 	return XDP_TX;
@@ -111,7 +111,7 @@ int empty(struct xdp_md *ctx __attribute__((unused)))
 #define BARE_TYPE6 0x0060dd8601000000ull
 
 /* IP in IP with everything constant: what no balancer that encapsulates can do without. */
-SEC("xdp")
+SEC("xdp.frags")
 int bare4(struct xdp_md *ctx)
 {
 	__u64 *frame;
@@ -129,7 +129,7 @@ int bare4(struct xdp_md *ctx)
 	return XDP_TX;
 }
 
-SEC("xdp")
+SEC("xdp.frags")
 int bare6(struct xdp_md *ctx)
 {
 	__u64 *frame;

@@ -179,7 +179,8 @@ static int fill_backends(struct lab *lab)
 		b->address = lab_backend(b->service, index % LAB_BACKENDS);
 		b->csum = constant_sum(&b->address);
 		b->mtu = 1500;
-		b->forward = EK_FORWARD_IPIP;
+		b->index = index + 1;
+		b->forward = ek_ip_is_v4(&b->address) ? EK_FORWARD_IPIP : EK_FORWARD_IPIP6;
 		b->nexthop = EK_NEXTHOP(lab_nexthop_mac, 0, EK_NEXTHOP_USABLE);
 	}
 	return 0;

@@ -159,10 +159,11 @@ static inline struct ek_backend usual_backend(unsigned int service, uint32_t row
 	struct ek_backend b = {.address = backend_address(service, row),
 			       .service = service,
 			       .mtu = PATH_MTU,
-			       .forward = EK_FORWARD_IPIP};
+			       .index = row};
 
 	backend_mac(mac, row);
 	b.nexthop = EK_NEXTHOP(mac48(mac), OWN_PORT, EK_NEXTHOP_USABLE);
+	b.forward = is_v6(&b.address) ? EK_FORWARD_IPIP6 : EK_FORWARD_IPIP;
 	b.csum = is_v6(&b.address) ? 0 : constant_sum(&b.address);
 	return b;
 }
@@ -366,7 +367,23 @@ struct flow {
 	int family;
 	unsigned int protocol, source_port, destination_port;
 	struct ek_ip source, destination;
+	bool later; /* a fragment, and not the first one: the ports are whatever stands there */
 };
+
+/* Over extension headers to the transport header (RFC 8200, section 4). */
+static inline size_t past_extensions(const struct frame *in, size_t at, struct flow *flow)
+{
+	while (flow->protocol == IPPROTO_HOPOPTS || flow->protocol == IPPROTO_ROUTING ||
+	       flow->protocol == IPPROTO_FRAGMENT || flow->protocol == IPPROTO_DSTOPTS) {
+		bool fragment = flow->protocol == IPPROTO_FRAGMENT;
+
+		flow->protocol = in->bytes[at];
+		if (fragment && read16(in, at + 2) & ~7u)
+			flow->later = true;
+		at += fragment ? 8 : 8 * (in->bytes[at + 1] + 1);
+	}
+	return at;
+}
 
 /* Of a well-formed frame. */
 static inline struct flow flow_of(const struct frame *in)
@@ -374,11 +391,14 @@ static inline struct flow flow_of(const struct frame *in)
 	const uint8_t *ip = in->bytes + ETHERNET;
 	bool six = read16(in, 12) == 0x86dd;
 	size_t l4 = ETHERNET + (six ? 40 : (ip[0] & 15) * 4);
-	struct flow flow = {.family = six ? 6 : 4,
-			    .protocol = ip[six ? 6 : 9],
-			    .source_port = read16(in, l4),
-			    .destination_port = read16(in, l4 + 2)};
+	struct flow flow = {.family = six ? 6 : 4, .protocol = ip[six ? 6 : 9]};
 
+	if (six)
+		l4 = past_extensions(in, l4, &flow);
+	else
+		flow.later = read16(in, ETHERNET + 6) & 0x1fff;
+	flow.source_port = read16(in, l4);
+	flow.destination_port = read16(in, l4 + 2);
 	flow.source = flow.destination = address("0.0.0.0");
 	memcpy(six ? flow.source.bytes : &flow.source.bytes[12], ip + (six ? 8 : 12), six ? 16 : 4);
 	memcpy(six ? flow.destination.bytes : &flow.destination.bytes[12], ip + (six ? 24 : 16),
@@ -397,6 +417,20 @@ static inline uint64_t hash_of(const struct fixture *f, const struct flow *flow)
 					 ek_hash_client6(&f->key, &flow->source, port);
 
 	return ek_hash_finish(&f->key, sum);
+}
+
+/* What stands before an IP header behind one or two tags. */
+static inline void without_tags(const struct frame *in, struct frame *bare)
+{
+	size_t n = 0;
+
+	while (n <= 8 && (read16(in, 12 + n) == 0x8100 || read16(in, 12 + n) == 0x88a8))
+		n += 4;
+	if (n > 8 || (read16(in, 12 + n) != 0x0800 && read16(in, 12 + n) != 0x86dd))
+		n = 0;
+	memcpy(bare->bytes, in->bytes, 12);
+	memcpy(bare->bytes + 12, in->bytes + 12 + n, in->length - 12 - n);
+	bare->length = in->length - n;
 }
 
 static inline int service_of(const struct flow *flow)
@@ -485,22 +519,25 @@ static inline void expect_drop(const char *what, const struct result *r, unsigne
 static inline void expect_forward(const char *what, const struct fixture *f, const struct frame *in,
 				  const struct result *r, int verdict)
 {
-	const struct flow flow = flow_of(in);
-	int service = service_of(&flow);
-	static struct frame expected;
+	static struct frame bare, expected;
+	struct flow flow;
 	uint32_t row;
+	int service;
 
+	without_tags(in, &bare);
+	flow = flow_of(&bare);
+	service = flow.later ? (int)((r->row - 1) / PER_SERVICE) : service_of(&flow);
 	if (r->verdict != verdict)
 		fail_msg("%s: verdict %d (drop %u), expected %d", what, r->verdict, r->drop,
 			 verdict);
 	if (service < 0)
 		fail_msg("%s: forwarded, and for no service", what);
-	row = expected_row(f, &flow, service);
+	row = flow.later ? r->row : expected_row(f, &flow, service);
 	if (r->counted_drops || r->counted_forwards != 1 || r->bytes != in->length)
 		fail_msg("%s: not counted as one packet of %zu bytes", what, in->length);
 	if (r->row != row)
 		fail_msg("%s: backend %u, expected %u", what, r->row, row);
-	expected_frame(&expected, f, in, &r->out, service, row);
+	expected_frame(&expected, f, &bare, &r->out, service, row);
 	if (!same_frame(&expected, &r->out))
 		fail_msg("%s: another frame than expected", what);
 }
@@ -509,11 +546,14 @@ static inline void expect_forward(const char *what, const struct fixture *f, con
 static inline void expect_sane(const char *what, const struct fixture *f, const struct frame *in,
 			       const struct result *r)
 {
+	static struct frame bare;
+
 	if (r->verdict == XDP_TX) {
 		expect_forward(what, f, in, r, XDP_TX);
 	} else if (r->verdict == XDP_DROP) {
 		expect_drop(what, r, r->drop);
-		if (r->drop == EK_DROP_NONE || !same_frame(in, &r->out))
+		without_tags(in, &bare);
+		if (r->drop == EK_DROP_NONE || !same_frame(&bare, &r->out))
 			fail_msg("%s: dropped without a name, or changed", what);
 	} else {
 		expect_pass(what, in, r);

@@ -113,24 +113,120 @@ static void wrong_ip_checksum(struct frame *f)
 	f->bytes[24] ^= 0xff;
 }
 
-static void next_header_hop_by_hop(struct frame *f)
+/* Before whatever follows the IPv6 header now. The type of the first of the bytes is put there. */
+static void extend(struct frame *f, unsigned int type, const char *bytes, size_t n)
 {
-	f->bytes[20] = IPPROTO_HOPOPTS;
+	memmove(f->bytes + 54 + n, f->bytes + 54, f->length - 54);
+	memcpy(f->bytes + 54, bytes, n);
+	f->bytes[54] = f->bytes[20];
+	f->bytes[20] = type;
+	f->length += n;
+	overwrite16(f, 18, read16(f, 18) + n);
 }
 
-static void next_header_routing(struct frame *f)
+static void hop_by_hop(struct frame *f)
 {
-	f->bytes[20] = IPPROTO_ROUTING;
+	extend(f, IPPROTO_HOPOPTS, "\0\0\x05\x02\0\0\x01\0", 8);
 }
 
-static void next_header_fragment(struct frame *f)
+static void routing(struct frame *f)
 {
-	f->bytes[20] = IPPROTO_FRAGMENT;
+	extend(f, IPPROTO_ROUTING, "\0\x02\x04\0\0\0\0\0\x20\x01\x0d\xb8\0\0\0\0\0\0\0\0\0\0\0\x01",
+	       24);
 }
 
-static void next_header_destination_options(struct frame *f)
+static void destination_options(struct frame *f)
 {
-	f->bytes[20] = IPPROTO_DSTOPTS;
+	extend(f, IPPROTO_DSTOPTS, "\0\x01\x01\x0c\0\0\0\0\0\0\0\0\0\0\0\0", 16);
+}
+
+/* RFC 6946: a packet that is whole. */
+static void atomic_fragment(struct frame *f)
+{
+	extend(f, IPPROTO_FRAGMENT, "\0\0\0\0\xca\xfe\xba\xbe", 8);
+}
+
+static void first_fragment6(struct frame *f)
+{
+	extend(f, IPPROTO_FRAGMENT, "\0\0\0\x01\xca\xfe\0\x01", 8);
+}
+
+static void later_fragment6(struct frame *f)
+{
+	extend(f, IPPROTO_FRAGMENT, "\0\0\0\x81\xca\xfe\0\x02", 8);
+}
+
+static void last_fragment6(struct frame *f)
+{
+	extend(f, IPPROTO_FRAGMENT, "\0\0\0\x80\xca\xfe\0\x03", 8);
+}
+
+static void overlapping_fragment6(struct frame *f)
+{
+	extend(f, IPPROTO_FRAGMENT, "\0\0\0\x10\xca\xfe\0\x04", 8);
+}
+
+static void options_before_fragment(struct frame *f)
+{
+	first_fragment6(f);
+	hop_by_hop(f);
+}
+
+static void options_behind_fragment(struct frame *f)
+{
+	destination_options(f);
+	first_fragment6(f);
+}
+
+static void two_fragment_headers(struct frame *f)
+{
+	first_fragment6(f);
+	first_fragment6(f);
+}
+
+static void every_extension(struct frame *f)
+{
+	destination_options(f);
+	atomic_fragment(f);
+	routing(f);
+	destination_options(f);
+	hop_by_hop(f);
+}
+
+static void eight_extensions(struct frame *f)
+{
+	for (unsigned int i = 0; i < 8; i++)
+		destination_options(f);
+}
+
+static void nine_extensions(struct frame *f)
+{
+	eight_extensions(f);
+	hop_by_hop(f);
+}
+
+static void extension_beyond_packet(struct frame *f)
+{
+	hop_by_hop(f);
+	f->bytes[55] = 200;
+}
+
+static void mobility(struct frame *f)
+{
+	extend(f, 135, "\x3b\0\0\0\0\0\0\0", 8);
+}
+
+static void host_identity(struct frame *f)
+{
+	extend(f, 139, "\x3b\0\0\0\0\0\0\0", 8);
+}
+
+static void authentication(struct frame *f)
+{
+	extend(f, IPPROTO_AH,
+	       "\0\x04\0\0\0\0\0\x01\0\0\0\x01"
+	       "ABCDEFGHIJKL",
+	       24);
 }
 
 static void icmp(struct frame *f)
@@ -162,6 +258,58 @@ static void vlan(struct frame *f)
 static void service_vlan(struct frame *f)
 {
 	tagged(f, "\x88\xa8\x00\x05");
+}
+
+static void priority(struct frame *f)
+{
+	tagged(f, "\x81\x00\xe0\x00");
+}
+
+static void stacked(struct frame *f)
+{
+	tagged(f, "\x81\x00\x00\x07");
+	service_vlan(f);
+}
+
+static void three_tags(struct frame *f)
+{
+	stacked(f);
+	service_vlan(f);
+}
+
+static void other_tag(struct frame *f)
+{
+	tagged(f, "\x91\x00\x00\x07");
+}
+
+static void tagged_arp(struct frame *f)
+{
+	arp(f);
+	vlan(f);
+}
+
+static void tagged_llc(struct frame *f)
+{
+	overwrite16(f, 12, f->length - ETHERNET);
+	vlan(f);
+}
+
+static void tagged_doff_4(struct frame *f)
+{
+	doff_4(f);
+	stacked(f);
+}
+
+static void tagged_length_beyond_frame(struct frame *f)
+{
+	length_beyond_frame(f);
+	vlan(f);
+}
+
+static void tagged_fragment6(struct frame *f)
+{
+	first_fragment6(f);
+	vlan(f);
 }
 
 static void llc(struct frame *f)
@@ -334,20 +482,57 @@ static const struct row rows[] = {
 	{"a draining backend keeps its connections", .packet = {.tcp_flags = ACK},
 	 .arrange = draining, .verdict = XDP_TX},
 
+	{"first fragment", 4, .packet = {.fragment = 0x2000, .payload = 96}, .verdict = XDP_TX},
+	{"first fragment, its UDP length is the datagram's", 4,
+	 .packet = {UDP, .fragment = 0x2000, .payload = 96}, .edit = udp_length_beyond_packet,
+	 .verdict = XDP_TX},
+	{"first fragment, IPv4 options", 4,
+	 .packet = {.fragment = 0x2000, .options = 3, .payload = 96}, .verdict = XDP_TX},
+	{"first fragment", 6, .packet = {.payload = 96}, .edit = first_fragment6,
+	 .verdict = XDP_TX},
+	{"atomic fragment", 6, .edit = atomic_fragment, .verdict = XDP_TX},
+	{"first fragment behind options", 6, .packet = {.payload = 96},
+	 .edit = options_before_fragment, .verdict = XDP_TX},
+	{"options behind the fragment header", 6, .packet = {.payload = 96},
+	 .edit = options_behind_fragment, .verdict = XDP_TX},
+	{"hop-by-hop options", 6, .edit = hop_by_hop, .verdict = XDP_TX},
+	{"hop-by-hop options, UDP", 6, .packet = {UDP, .payload = 9}, .edit = hop_by_hop,
+	 .verdict = XDP_TX},
+	{"routing header", 6, .edit = routing, .verdict = XDP_TX},
+	{"destination options", 6, .edit = destination_options, .verdict = XDP_TX},
+	{"every extension header", 6, .edit = every_extension, .verdict = XDP_TX},
+	{"eight extension headers", 6, .edit = eight_extensions, .verdict = XDP_TX},
+	{"802.1Q", .edit = vlan, .verdict = XDP_TX},
+	{"802.1Q, priority only", .edit = priority, .verdict = XDP_TX},
+	{"802.1Q, UDP", .packet = {UDP, .payload = 33}, .edit = vlan, .verdict = XDP_TX},
+	{"802.1Q, padded", .packet = {.padding = 6}, .edit = vlan, .verdict = XDP_TX},
+	{"802.1Q, IPv4 options", 4, .packet = {.options = 7}, .edit = vlan, .verdict = XDP_TX},
+	{"802.1ad", .edit = service_vlan, .verdict = XDP_TX},
+	{"802.1ad and 802.1Q", .edit = stacked, .verdict = XDP_TX},
+	{"802.1Q, exactly the path's MTU", 4, .packet = {.payload = 1440}, .edit = vlan,
+	 .verdict = XDP_TX},
+	{"802.1Q, first fragment", 6, .packet = {.payload = 96}, .edit = tagged_fragment6,
+	 .verdict = XDP_TX},
+
 	/* Not ours. */
 	{"a port without service", .packet = {.destination_port = 8080}, .verdict = XDP_PASS},
 	{"UDP to a TCP port", .packet = {UDP, .destination_port = 80}, .verdict = XDP_PASS},
 	{"TCP to a UDP port", .packet = {.destination_port = 53}, .verdict = XDP_PASS},
-	{"ICMP", .edit = icmp, .verdict = XDP_PASS},
-	{"ICMP fragment", 4, .packet = {.fragment = 0x2000}, .edit = icmp, .verdict = XDP_PASS},
 	{"GRE", .packet = {.protocol = IPPROTO_GRE, .payload = 40}, .verdict = XDP_PASS},
 	{"ESP", .packet = {.protocol = IPPROTO_ESP, .payload = 40}, .verdict = XDP_PASS},
 	{"SCTP", .packet = {.protocol = IPPROTO_SCTP, .payload = 40}, .verdict = XDP_PASS},
 	{"4-in-4", .packet = {.protocol = IPPROTO_IPIP, .payload = 40}, .verdict = XDP_PASS},
+	{"AH", 6, .edit = authentication, .verdict = XDP_PASS},
 	{"no next header", .packet = {.protocol = IPPROTO_NONE, .payload = 9}, .verdict = XDP_PASS},
 	{"ARP", .edit = arp, .verdict = XDP_PASS},
-	{"802.1Q", .edit = vlan, .verdict = XDP_PASS},
-	{"802.1ad", .edit = service_vlan, .verdict = XDP_PASS},
+	{"three tags", .edit = three_tags, .verdict = XDP_PASS},
+	{"a tag of another type", .edit = other_tag, .verdict = XDP_PASS},
+	{"802.1Q, a port without service", .packet = {.destination_port = 8080}, .edit = vlan,
+	 .verdict = XDP_PASS},
+	{"802.1ad and 802.1Q, ESP", .packet = {.protocol = IPPROTO_ESP, .payload = 40},
+	 .edit = stacked, .verdict = XDP_PASS},
+	{"802.1Q, ARP", .edit = tagged_arp, .verdict = XDP_PASS},
+	{"802.1Q, 802.3 length in place of a type", .edit = tagged_llc, .verdict = XDP_PASS},
 	{"802.3 length in place of a type", .edit = llc, .verdict = XDP_PASS},
 	{"the ethertype of the other family", .edit = other_ethertype, .verdict = XDP_PASS},
 	{"multicast MAC", .edit = to_multicast_mac, .verdict = XDP_PASS},
@@ -382,14 +567,36 @@ static const struct row rows[] = {
 	 .edit = udp_length_beyond_packet, DROP(MALFORMED)},
 	{"malformed, to a port without service", .packet = {.destination_port = 8080},
 	 .edit = doff_4, DROP(MALFORMED)},
-	{"first fragment", 4, .packet = {.fragment = 0x2000, .payload = 96}, DROP(FRAGMENT)},
-	{"later fragment", 4, .packet = {.fragment = 0x2010, .payload = 96}, DROP(FRAGMENT)},
-	{"last fragment", 4, .packet = {.fragment = 0x0010, .payload = 96}, DROP(FRAGMENT)},
-	{"UDP fragment", 4, .packet = {UDP, .fragment = 0x2000, .payload = 96}, DROP(FRAGMENT)},
-	{"fragment header", 6, .edit = next_header_fragment, DROP(FRAGMENT)},
-	{"hop-by-hop options", 6, .edit = next_header_hop_by_hop, DROP(EXTENSION)},
-	{"routing header", 6, .edit = next_header_routing, DROP(EXTENSION)},
-	{"destination options", 6, .edit = next_header_destination_options, DROP(EXTENSION)},
+	{"ICMP fragment", 4, .packet = {.fragment = 0x2000}, .edit = icmp, DROP(FRAGMENT)},
+	{"later ICMP fragment", 4, .packet = {.fragment = 0x0010}, .edit = icmp, DROP(FRAGMENT)},
+	{"later fragment", 4, .packet = {.id = 0x1111, .fragment = 0x2010, .payload = 96},
+	 DROP(FRAGMENT)},
+	{"last fragment", 4, .packet = {.id = 0x1112, .fragment = 0x0010, .payload = 96},
+	 DROP(FRAGMENT)},
+	{"first fragment within the TCP header", 4, .packet = {.fragment = 0x2000, .payload = 96},
+	 .edit = length_within_transport_header, DROP(MALFORMED)},
+	{"first fragment within the UDP header", 4,
+	 .packet = {UDP, .fragment = 0x2000, .payload = 96}, .edit = length_within_transport_header,
+	 DROP(MALFORMED)},
+	{"fragment over the TCP header", 4, .packet = {.fragment = 0x0001, .payload = 96},
+	 DROP(MALFORMED)},
+	{"fragment over the TCP header's end", 4, .packet = {.fragment = 0x0002, .payload = 96},
+	 DROP(MALFORMED)},
+	{"fragment beyond the longest packet", 4, .packet = {.fragment = 0x1fff, .payload = 96},
+	 DROP(MALFORMED)},
+	{"later fragment", 6, .packet = {.payload = 96}, .edit = later_fragment6, DROP(FRAGMENT)},
+	{"last fragment", 6, .packet = {.payload = 96}, .edit = last_fragment6, DROP(FRAGMENT)},
+	{"fragment over the TCP header", 6, .packet = {.payload = 96},
+	 .edit = overlapping_fragment6, DROP(MALFORMED)},
+	{"two fragment headers", 6, .packet = {.payload = 96}, .edit = two_fragment_headers,
+	 DROP(EXTENSION)},
+	{"nine extension headers", 6, .edit = nine_extensions, DROP(EXTENSION)},
+	{"extension header beyond the packet", 6, .edit = extension_beyond_packet, DROP(MALFORMED)},
+	{"mobility header", 6, .edit = mobility, DROP(EXTENSION)},
+	{"host identity", 6, .edit = host_identity, DROP(EXTENSION)},
+	{"ICMP of an unknown type", .edit = icmp, DROP(ICMP_OTHER)},
+	{"802.1ad and 802.1Q, data offset 4", .edit = tagged_doff_4, DROP(MALFORMED)},
+	{"802.1Q, length beyond the frame", .edit = tagged_length_beyond_frame, DROP(TRUNCATED)},
 
 	/* Refused: the state of the service. */
 	{"one byte beyond the path's MTU", 4, .packet = {.payload = 1441}, DROP(TOO_BIG)},

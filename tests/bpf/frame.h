@@ -13,7 +13,9 @@
 #include <evenkeel/abi.h>
 
 #define ETHERNET  14
+#ifndef FRAME_MAX
 #define FRAME_MAX 2048
+#endif
 
 enum { FIN = 1, SYN = 2, RST = 4, PSH = 8, ACK = 16 };
 

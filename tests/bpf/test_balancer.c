@@ -7,14 +7,23 @@
 #include <sched.h>
 #include "balancer_rows.h"
 
-static void set_destination(struct frame *f, const char *text)
+/* Behind how many bytes of tags there is IP, or -1. */
+static int ip_behind(const struct frame *f, int family)
+{
+	for (int n = 0; n <= 8; n += 4)
+		if (read16(f, 12 + n) == (family == 4 ? 0x0800 : 0x86dd))
+			return n;
+	return -1;
+}
+
+static void set_destination(struct frame *f, size_t tags, const char *text)
 {
 	struct ek_ip ip = address(text);
 
 	if (is_v6(&ip))
-		memcpy(f->bytes + ETHERNET + 24, ip.bytes, 16);
+		memcpy(f->bytes + ETHERNET + tags + 24, ip.bytes, 16);
 	else
-		memcpy(f->bytes + ETHERNET + 16, &ip.bytes[12], 4);
+		memcpy(f->bytes + ETHERNET + tags + 16, &ip.bytes[12], 4);
 }
 
 /* Runs `each` for every row, in every family that it is for, with the data plane it asks for. */
@@ -60,13 +69,13 @@ static void expect_pass_elsewhere(struct fixture *f, const struct row *row, int 
 				  struct frame *in)
 {
 	static struct result r;
-	bool ip = read16(in, 12) == (family == 4 ? 0x0800 : 0x86dd);
+	int tags = ip_behind(in, family);
 
-	if (ip) {
-		set_destination(in, family == 4 ? OTHER4 : OTHER6);
+	if (tags >= 0) {
+		set_destination(in, tags, family == 4 ? OTHER4 : OTHER6);
 		run(f, in, &r);
 		expect_pass(row->description, in, &r);
-		set_destination(in, family == 4 ? VIP4 : VIP6);
+		set_destination(in, tags, family == 4 ? VIP4 : VIP6);
 	}
 	in->bytes[4] ^= 0x01; /* the NIC is promiscuous, or a switch floods */
 	run(f, in, &r);
@@ -76,6 +85,54 @@ static void expect_pass_elsewhere(struct fixture *f, const struct row *row, int 
 static void test_rows_elsewhere(void **state)
 {
 	for_each_row(*state, expect_pass_elsewhere);
+}
+
+/* --- while somebody listens ------------------------------------------------------------------ */
+
+/* By the usual path, and by the one that everything takes while its port is traced. */
+static void expect_no_difference(struct fixture *f, const struct row *row, struct frame *in)
+{
+	static struct result usual, traced;
+
+	run(f, in, &usual);
+	f->ports[OWN_PORT].flags = EK_PORT_TRACED;
+	run(f, in, &traced);
+	f->ports[OWN_PORT].flags = 0;
+	if (usual.verdict != traced.verdict || usual.drop != traced.drop ||
+	    usual.row != traced.row || usual.bytes != traced.bytes ||
+	    usual.counted_drops != traced.counted_drops ||
+	    usual.counted_forwards != traced.counted_forwards)
+		fail_msg("%s: verdict %d, traced %d; drop %u, traced %u; backend %u, traced %u",
+			 row->description, usual.verdict, traced.verdict, usual.drop, traced.drop,
+			 usual.row, traced.row);
+	if (!same_frame(&usual.out, &traced.out))
+		fail_msg("%s: traced, another frame", row->description);
+}
+
+static void row_traced(struct fixture *f, const struct row *row, int family, struct frame *in)
+{
+	const size_t length = in->length;
+
+	(void)family;
+	expect_no_difference(f, row, in);
+	in->bytes[4] ^= 0x01;
+	expect_no_difference(f, row, in);
+	in->bytes[4] ^= 0x01;
+	if (row->verdict != XDP_TX || length > 400)
+		return;
+	for (; in->length >= ETHERNET; in->length--)
+		expect_no_difference(f, row, in);
+	in->length = length;
+	for (size_t bit = 8 * ETHERNET; bit < 8 * length && bit < 8 * 100; bit++) {
+		in->bytes[bit / 8] ^= 1 << bit % 8;
+		expect_no_difference(f, row, in);
+		in->bytes[bit / 8] ^= 1 << bit % 8;
+	}
+}
+
+static void test_rows_traced(void **state)
+{
+	for_each_row(*state, row_traced);
 }
 
 /* --- written out ----------------------------------------------------------------------------- */
@@ -514,6 +571,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_rows),
 		TEST(test_rows_elsewhere),
+		TEST(test_rows_traced),
 		TEST(test_written_out),
 		TEST(test_every_dscp_and_ecn),
 		TEST(test_every_header_length),

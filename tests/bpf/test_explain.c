@@ -10,6 +10,7 @@
 #define ROUNDS	    40000
 #define BARE_PORT   11u /* has no addresses */
 #define ABSENT_PORT 12u
+#define WILD_PORT   1000 /* above the port of the exact service */
 
 enum kind { KIND_SYN, KIND_ACK, KIND_FIN, KIND_RST, KIND_DATAGRAM, KINDS };
 enum table {
@@ -37,6 +38,7 @@ struct round {
 	enum kind kind;
 	enum table table;
 	unsigned int tracking;
+	bool wild; /* the service is found by a rule */
 	uint32_t slot;
 	struct ek_explain_packet packet;
 	uint64_t hash;
@@ -95,6 +97,34 @@ static void scatter_backend(struct fixture *f, unsigned int service, uint32_t ro
 	set_backend(f, row, &b);
 }
 
+/* A wildcard service in the place of the exact one: of the prefix around its VIP and ten ports. */
+static void make_wild(struct round *r)
+{
+	const struct known *k = &known[r->number];
+	const uint16_t first = k->port + WILD_PORT;
+	const unsigned int length = strchr(k->vip, ':') ? 64 : 120;
+	struct ek_wildcard value = {.n = 2};
+	struct ek_wildcard_key key = {.length = length};
+
+	r->service.vip = ek_mask6(&r->service.vip, length);
+	r->service.key = EK_SERVICE_WILD_KEY(htons(first), k->protocol, htons(first + 9), length);
+	assert_int_equal(ek_service_table_put(r->f->services, &r->f->key, &r->service), 0);
+	key.address = r->service.vip;
+	value.rule[0] =
+		(struct ek_wildcard_rule){.first = first, .last = first + 9, .protocol = 99};
+	value.rule[1] = (struct ek_wildcard_rule){
+		.first = first,
+		.last = first + 9,
+		.protocol = k->protocol,
+		.slot = ek_service_table_find(r->f->services, &r->f->key, &r->service.vip,
+					      r->service.key) -
+			r->f->services->slot};
+	assert_int_equal(bpf_map_update_elem(bpf_map__fd(r->f->skeleton->maps.wildcards), &key,
+					     &value, BPF_ANY),
+			 0);
+	r->f->services->settings.flags = EK_SETTING_WILDCARDS;
+}
+
 static void choose_service(struct round *r)
 {
 	static const unsigned int quota[] = {0, 0, 0, EK_SERVICE_F_OVER_QUOTA};
@@ -113,7 +143,11 @@ static void choose_service(struct round *r)
 	r->service.timeout[EK_FLOW_CLOSING] = 120;
 	if (one_in(100))
 		r->service.id = N_KNOWN; /* which has no ring */
-	assert_int_equal(ek_service_table_put(r->f->services, &r->f->key, &r->service), 0);
+	r->wild = one_in(4);
+	if (r->wild)
+		make_wild(r);
+	else
+		assert_int_equal(ek_service_table_put(r->f->services, &r->f->key, &r->service), 0);
 	for (unsigned int i = 0; i < PER_SERVICE; i++)
 		scatter_backend(r->f, r->number, row_of(r->number, i));
 }
@@ -144,6 +178,10 @@ static void choose_packet(struct round *r)
 				.destination_port = one_in(100) ? 9999 : k->port,
 				.payload = one_in(3) ? chance(200) : 0};
 
+	if (r->wild) {
+		p.destination.bytes[15] = 1 + chance(254);
+		p.destination_port = k->port + WILD_PORT + chance(one_in(20) ? 12 : 10);
+	}
 	r->kind = k->protocol == IPPROTO_UDP ? KIND_DATAGRAM : chance(KIND_DATAGRAM);
 	p.tcp_flags = flags[r->kind];
 	p.source.words[3] ^= chance(1 << 16) << 16;
@@ -268,6 +306,14 @@ static struct ek_port port_of(const void *context, uint32_t number)
 	return number < EK_PORTS_MAX ? f->ports[number] : (struct ek_port){0};
 }
 
+static bool wildcard_of(const void *context, const struct ek_ip *vip, struct ek_wildcard *out)
+{
+	const struct fixture *f = context;
+	const struct ek_wildcard_key key = {.length = 128, .address = *vip};
+
+	return !bpf_map_lookup_elem(bpf_map__fd(f->skeleton->maps.wildcards), &key, out);
+}
+
 static void explain(const struct round *r, struct ek_explanation *e)
 {
 	const struct ek_explain_view view = {.services = r->f->services,
@@ -279,6 +325,7 @@ static void explain(const struct round *r, struct ek_explanation *e)
 					     .ring = ring_at,
 					     .backend = backend_of,
 					     .port = port_of,
+					     .wildcard = wildcard_of,
 					     .context = r->f};
 	static struct ek_flow_bucket flows[BUCKETS];
 	static struct ek_flow_keys keys[BUCKETS];
@@ -290,10 +337,11 @@ static void explain(const struct round *r, struct ek_explanation *e)
 	assert_memory_equal(keys, r->f->flow_keys, sizeof(keys));
 }
 
+/* The outer header is of the backend's family, whatever the packet's. */
 static void expect_outer(const struct ek_explain_outer *o, const struct frame *in,
 			 const struct frame *out)
 {
-	const bool six = read16(in, 12) == 0x86dd;
+	const bool six = read16(out, 12) == 0x86dd;
 	const uint8_t *ip = out->bytes + ETHERNET;
 
 	assert_int_equal(out->length, in->length + o->bytes);
@@ -372,9 +420,10 @@ static void take_note(struct coverage *seen, const struct round *r, const struct
 /* Agreement on what was never tried says nothing. */
 static void expect_covered(const struct coverage *seen)
 {
-	static const enum ek_drop never[] = {EK_DROP_NONE,	EK_DROP_MALFORMED,
-					     EK_DROP_TRUNCATED, EK_DROP_FRAGMENT,
-					     EK_DROP_EXTENSION, EK_DROP_NO_HEADROOM};
+	static const enum ek_drop never[] = {
+		EK_DROP_NONE,	   EK_DROP_MALFORMED,	EK_DROP_TRUNCATED,     EK_DROP_FRAGMENT,
+		EK_DROP_EXTENSION, EK_DROP_NO_HEADROOM, EK_DROP_NO_SERVICE,    EK_DROP_ICMP_OTHER,
+		EK_DROP_ICMP_RATE, EK_DROP_ECHO_OFF,	EK_DROP_NOT_REWRITABLE};
 	unsigned int skipped = 0;
 
 	for (unsigned int i = EK_RULE_NONE + 1; i <= EK_RULE_UNKNOWN; i++)
