@@ -37,6 +37,8 @@ void ek_parse_claim(struct ek_parse *parse, enum ek_claim_kind kind, const char 
 				   .key = key};
 	if (kind >= EK_CLAIM_BACKEND)
 		claim->owner = parse->service - parse->config->services;
+	if (kind == EK_CLAIM_TOS)
+		claim->vip = parse->service->vip;
 	strncpy(claim->text, text, sizeof(claim->text) - 1);
 }
 
@@ -96,47 +98,83 @@ static const char *claim_name(enum ek_claim_kind kind)
 static void refuse_claim(struct ek_parse *parse, const struct ek_claim *claim,
 			 const struct ek_claim *first)
 {
-	ek_errors_add(parse->errors, claim->line, claim->column, claim->key,
-		      "duplicate %s '%s', first on line %u", claim_name(claim->kind), claim->text,
-		      first->line);
+	char vip[EK_IP_TEXT], other[EK_IP_TEXT];
+
+	if (claim->kind == EK_CLAIM_TOS)
+		ek_errors_add(parse->errors, claim->line, claim->column, claim->key,
+			      "%s stands for %s already (line %u), expected another for %s",
+			      claim->text, ek_ip_format(&first->vip, other), first->line,
+			      ek_ip_format(&claim->vip, vip));
+	else
+		ek_errors_add(parse->errors, claim->line, claim->column, claim->key,
+			      "duplicate %s '%s', first on line %u", claim_name(claim->kind),
+			      claim->text, first->line);
 }
 
-static bool is_vip(const struct ek_parse *parse, const char *text)
+static bool may_stand_twice(const struct ek_claim *claim, const struct ek_claim *first)
+{
+	return claim->kind == EK_CLAIM_VIP ||
+	       (claim->kind == EK_CLAIM_TOS && ek_ip_equal(&claim->vip, &first->vip));
+}
+
+/* Length of the longest prefix of a service that has the address, or 0: no service has it. */
+static unsigned int vip_length(const struct ek_parse *parse, const char *text)
 {
 	struct ek_claim wanted = {.kind = EK_CLAIM_VIP};
+	struct ek_ip ip, prefix;
 
-	strcpy(wanted.text, text);
-	return bsearch(&wanted, parse->claims, parse->n_claims, sizeof(wanted), compare_texts);
+	if (ek_ip_parse(text, &ip))
+		return 0;
+	for (unsigned int length = 128; length; length--) {
+		if (!parse->vip_lengths[length])
+			continue;
+		prefix = ek_ip_mask(&ip, length);
+		ek_prefix_format(&prefix, length, wanted.text);
+		if (bsearch(&wanted, parse->claims, parse->n_claims, sizeof(wanted), compare_texts))
+			return length;
+	}
+	return 0;
 }
 
 /* A service whose address was refused may be the one that is meant. */
 static bool vips_known(const struct ek_parse *parse)
 {
-	for (size_t i = 0; i < parse->config->n_services; i++)
-		if (ek_ip_is_zero(&parse->config->services[i].vip))
+	for (size_t i = 0; i < parse->config->n_services; i++) {
+		const struct ek_config_service *service = &parse->config->services[i];
+
+		for (size_t j = 0; j < service->n_addresses; j++)
+			if (ek_ip_is_zero(&service->addresses[j].address))
+				return false;
+		if (!service->n_addresses)
 			return false;
+	}
 	return true;
 }
 
 /* What one claim must be, whatever the others of its kind are: NULL, or what it is instead. */
 static const char *misfit(const struct ek_parse *parse, const struct ek_claim *claim)
 {
+	unsigned int length;
+
 	switch (claim->kind) {
 	case EK_CLAIM_BACKEND_ADDRESS:
 		/* The data plane would send what it encapsulated for it to itself. */
-		return is_vip(parse, claim->text)
-			       ? "is a service's address, expected the backend's own"
-			       : NULL;
+		length = vip_length(parse, claim->text);
+		if (length == 128)
+			return "is a service's address, expected the backend's own";
+		return length ? "is in a service's prefix, expected one outside of it" : NULL;
 	case EK_CLAIM_NODE_ADDRESS:
 		/* It moves from node to node. */
-		return is_vip(parse, claim->text) ? "is a service's address, expected a node's own"
-						  : NULL;
+		length = vip_length(parse, claim->text);
+		if (length == 128)
+			return "is a service's address, expected a node's own";
+		return length ? "is in a service's prefix, expected one outside of it" : NULL;
 	case EK_CLAIM_PEER:
 		return strcmp(claim->text, parse->config->node)
 			       ? NULL
 			       : "is this node's own name, expected the peer's `node`";
 	case EK_CLAIM_INSTANCE_VIP:
-		return is_vip(parse, claim->text) || !vips_known(parse)
+		return vip_length(parse, claim->text) || !vips_known(parse)
 			       ? NULL
 			       : "is no service's address, expected one of those in `services`";
 	default:
@@ -160,7 +198,7 @@ static void check_claims(struct ek_parse *parse)
 				      "'%s' %s", claim->text, why);
 		if (!i || compare_texts(first, claim))
 			first = claim;
-		else if (claim->kind != EK_CLAIM_VIP)
+		else if (!may_stand_twice(claim, first))
 			refuse_claim(parse, claim, first);
 	}
 }
@@ -177,7 +215,9 @@ static struct ek_config *parse_document(yaml_document_t *document, struct ek_err
 	}
 	ek_schema_read(&parse, yaml_document_get_root_node(document));
 	check_claims(&parse);
+	ek_config_check_overlaps(&parse);
 	free(parse.claims);
+	free(parse.places);
 	return parse.config;
 }
 

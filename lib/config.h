@@ -225,6 +225,12 @@ uint64_t ek_config_entry_key(const struct ek_config_entry *entry);
 /* Whether it has a single address, port and protocol: such are found without wildcards. */
 bool ek_config_entry_is_exact(const struct ek_config_entry *entry);
 
+/* Its ports as in the file: "80", "8000-8099", "any". Returns out. */
+#define EK_PORTS_TEXT 12
+const char *ek_config_ports_text(const struct ek_config_service *service, char out[EK_PORTS_TEXT]);
+/* "tcp", "udp", "tcp+udp", "any" */
+const char *ek_config_protocol_name(const struct ek_config_service *service);
+
 const char *ek_forward_name(enum ek_forward forward);
 const char *ek_method_name(enum ek_method method);
 const char *ek_tracking_name(enum ek_tracking tracking);

@@ -2,7 +2,7 @@
 /*
  * The configuration's schema: a table of rows for each mapping of the file, and the walk over a
  * mapping or list by its table. evenkeel.yaml(5) describes the same keys in the same order. The
- * tables of the `ha` section are in config_schema_ha.c.
+ * tables of services and of the `ha` section are in files of their own.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -12,7 +12,7 @@
 #include "config_schema.h"
 #include "ip.h"
 
-#define ROWS_MAX       16
+#define ROWS_MAX       24
 #define KEY_LENGTH_MAX 32
 
 /* --- words ----------------------------------------------------------------------------------- */
@@ -23,53 +23,17 @@ static const struct ek_choice xdp_modes[] = {
 	WORD("generic", EK_XDP_GENERIC),
 	{.name = NULL},
 };
-static const struct ek_choice protocols[] = {
-	WORD("tcp", IPPROTO_TCP),
-	WORD("udp", IPPROTO_UDP),
-	PLANNED("any", UINT32_MAX),
-	{.name = NULL},
-};
-static const struct ek_choice forwards[] = {
-	WORD("ipip", EK_FORWARD_IPIP),
-	PLANNED("gue", EK_FORWARD_GUE),
-	PLANNED("tos", EK_FORWARD_TOS),
-	PLANNED("l2", EK_FORWARD_L2),
-	PLANNED("local", EK_FORWARD_LOCAL),
-	{.name = NULL},
-};
-static const struct ek_choice methods[] = {
-	WORD("maglev", EK_METHOD_MAGLEV),
-	WORD("source-hash", EK_METHOD_SOURCE_HASH),
-	PLANNED("round-robin", UINT32_MAX),
-	PLANNED("least-connections", UINT32_MAX),
-	PLANNED("priority", UINT32_MAX),
-	{.name = NULL},
-};
-static const struct ek_choice trackings[] = {
-	WORD("just-enough", EK_TRACKING_JUST_ENOUGH),
-	WORD("full", EK_TRACKING_FULL),
-	WORD("none", EK_TRACKING_NONE),
-	{.name = NULL},
-};
-static const struct ek_choice failovers[] = {
-	WORD("stateful", EK_FAILOVER_STATEFUL),
-	WORD("stateless", EK_FAILOVER_STATELESS),
-	WORD("none", EK_FAILOVER_NONE),
-	{.name = NULL},
-};
 static const struct ek_choice gateway_announces[] = {
 	WORD("arp", true),
 	WORD("none", false),
 	{.name = NULL},
 };
-static const struct ek_choice check_types[] = {
-	WORD("none", EK_CHECK_NONE),
-	WORD("tcp", EK_CHECK_TCP),
-	WORD("http", EK_CHECK_HTTP),
-	WORD("https", EK_CHECK_HTTPS),
+/* clang-format on */
+const struct ek_choice ek_schema_booleans[] = {
+	WORD("true", true),
+	WORD("false", false),
 	{.name = NULL},
 };
-/* clang-format on */
 
 const char *ek_schema_word(const struct ek_choice *choices, unsigned int value)
 {
@@ -77,31 +41,6 @@ const char *ek_schema_word(const struct ek_choice *choices, unsigned int value)
 		if (choices->value == value)
 			return choices->name;
 	return "?";
-}
-
-const char *ek_forward_name(enum ek_forward forward)
-{
-	return ek_schema_word(forwards, forward);
-}
-
-const char *ek_method_name(enum ek_method method)
-{
-	return ek_schema_word(methods, method);
-}
-
-const char *ek_tracking_name(enum ek_tracking tracking)
-{
-	return ek_schema_word(trackings, tracking);
-}
-
-const char *ek_failover_name(enum ek_failover failover)
-{
-	return ek_schema_word(failovers, failover);
-}
-
-const char *ek_check_name(enum ek_check_type type)
-{
-	return ek_schema_word(check_types, type);
 }
 
 const char *ek_xdp_mode_name(enum ek_xdp_mode mode)
@@ -158,7 +97,7 @@ static void unknown_key(struct ek_parse *parse, const struct ek_row *rows, const
 {
 	const char *text = (const char *)key->data.scalar.value;
 	const char *nearest = nearest_key(rows, text);
-	char quoted[EK_VALUE_QUOTED], known[160];
+	char quoted[EK_VALUE_QUOTED], known[256];
 	size_t length = 0;
 
 	ek_value_quote(text, quoted);
@@ -254,9 +193,8 @@ bool ek_schema_list(struct ek_parse *parse, const struct ek_row *row, const yaml
 	return false;
 }
 
-/* An array for the items of a list of row->min to row->max, or NULL: an error, or no items. */
-static void *new_array(struct ek_parse *parse, const struct ek_row *row, const yaml_node_t *list,
-		       size_t size)
+void *ek_schema_array(struct ek_parse *parse, const struct ek_row *row, const yaml_node_t *list,
+		      size_t size)
 {
 	void *array;
 
@@ -290,7 +228,7 @@ static void read_interfaces(struct ek_parse *parse, const struct ek_row *row,
 {
 	struct ek_config *config = out;
 
-	config->interfaces = new_array(parse, row, list, sizeof(config->interfaces[0]));
+	config->interfaces = ek_schema_array(parse, row, list, sizeof(config->interfaces[0]));
 	if (!config->interfaces)
 		return;
 	config->n_interfaces = ek_schema_length(list);
@@ -333,350 +271,21 @@ static void read_limits(struct ek_parse *parse, const struct ek_row *row, const 
 	ek_schema_mapping(parse, row->key, map, limits_rows, out);
 }
 
-/* --- backends -------------------------------------------------------------------------------- */
-static const char *family_name(const struct ek_ip *ip)
-{
-	return ek_ip_is_v4(ip) ? "IPv4" : "IPv6";
-}
-
-/* Of the VIP's family; a VIP that was refused (still all zero) is not compared with. */
-static bool same_family(struct ek_parse *parse, const struct ek_row *row, const yaml_node_t *value,
-			const struct ek_ip *ip)
-{
-	const struct ek_ip *vip = &parse->service->vip;
-	char text[EK_IP_TEXT];
-
-	if (ek_ip_is_zero(vip) || ek_ip_family(vip) == ek_ip_family(ip))
-		return true;
-	ek_parse_error(parse, value, row->key, "%s is %s, expected %s as the service's address",
-		       ek_ip_format(ip, text), family_name(ip), family_name(vip));
-	return false;
-}
-
-static void read_backend_address(struct ek_parse *parse, const struct ek_row *row,
-				 const yaml_node_t *value, void *out)
-{
-	ek_value_address(parse, row, value, out);
-	if (!ek_ip_is_zero(out))
-		same_family(parse, row, value, out);
-}
-
+/* --- icmp ------------------------------------------------------------------------------------ */
 /* clang-format off */
-#define BACKEND(member) FIELD(ek_config_backend, member)
-static const struct ek_row backend_rows[] = {
-	{"name",    ek_value_name,        BACKEND(name),    REQUIRED, .claim = EK_CLAIM_BACKEND},
-	{"address", read_backend_address, BACKEND(address), REQUIRED,
-	 .claim = EK_CLAIM_BACKEND_ADDRESS},
-	{"weight",  ek_value_number,      BACKEND(weight),  RANGE(0, 1000)},
+#define ICMP(member) FIELD(ek_config_icmp, member)
+static const struct ek_row icmp_rows[] = {
+	{"echo",       ek_value_flag,   ICMP(echo),       .choices = ek_schema_booleans},
+	{"echo-rate",  ek_value_number, ICMP(echo_rate),  RANGE(1, 1000000)},
+	{"error-rate", ek_value_number, ICMP(error_rate), RANGE(1, 1000000)},
 	{.key = NULL},
 };
 /* clang-format on */
 
-/* Index 0 of the backend map is no backend. Told once, where the limit is passed. */
-static bool count_backends(struct ek_parse *parse, const struct ek_row *row,
-			   const yaml_node_t *list)
+static void read_icmp(struct ek_parse *parse, const struct ek_row *row, const yaml_node_t *map,
+		      void *out)
 {
-	size_t limit = parse->config->limits.backends, before = parse->n_backends;
-
-	parse->n_backends += ek_schema_length(list);
-	if (!limit || parse->n_backends < limit)
-		return true;
-	if (before < limit)
-		ek_parse_error(parse, list, row->key,
-			       "%zu backends up to here, expected at most %zu (limits: backends, "
-			       "less one)",
-			       parse->n_backends, limit - 1);
-	return false;
-}
-
-static void read_backends(struct ek_parse *parse, const struct ek_row *row, const yaml_node_t *list,
-			  void *out)
-{
-	struct ek_config_service *service = out;
-
-	service->backends = new_array(parse, row, list, sizeof(service->backends[0]));
-	if (!service->backends || !count_backends(parse, row, list))
-		return;
-	service->n_backends = ek_schema_length(list);
-	for (size_t i = 0; i < service->n_backends; i++) {
-		const yaml_node_t *item = ek_schema_item(parse, list, i);
-
-		service->backends[i].weight = 100;
-		service->backends[i].line = ek_yaml_line(item);
-		ek_schema_mapping(parse, row->key, item, backend_rows, &service->backends[i]);
-	}
-}
-
-/* --- health ---------------------------------------------------------------------------------- */
-static const char *unless_checked(const struct ek_parse *parse)
-{
-	return parse->service->check.type == EK_CHECK_NONE
-		       ? "nothing is checked (type: none), expected type: tcp, http or https"
-		       : NULL;
-}
-
-static const char *unless_http(const struct ek_parse *parse)
-{
-	switch (parse->service->check.type) {
-	case EK_CHECK_NONE:
-		return unless_checked(parse);
-	case EK_CHECK_TCP:
-		return "has no meaning with type: tcp, expected type: http or https";
-	default:
-		return NULL;
-	}
-}
-
-static void type_default(struct ek_parse *parse, const struct ek_row *row, const yaml_node_t *map,
-			 void *out)
-{
-	(void)row, (void)map;
-	*(enum ek_check_type *)out =
-		parse->service->protocol == IPPROTO_UDP ? EK_CHECK_NONE : EK_CHECK_TCP;
-}
-
-/* A check connects by TCP; that TCP listens where the service's UDP does must be said. */
-static void port_default(struct ek_parse *parse, const struct ek_row *row, const yaml_node_t *map,
-			 void *out)
-{
-	(void)out;
-	if (parse->service->protocol == IPPROTO_UDP && parse->service->check.type != EK_CHECK_NONE)
-		ek_parse_error(parse, map, row->key,
-			       "the key is missing here: checks use TCP, this service is udp");
-}
-
-static void read_check_timeout(struct ek_parse *parse, const struct ek_row *row,
-			       const yaml_node_t *value, void *out)
-{
-	const struct ek_config_check *check = &parse->service->check;
-
-	ek_value_duration(parse, row, value, out);
-	if (check->interval && check->timeout > check->interval)
-		ek_value_refuse(parse, row, value, "is longer than the interval",
-				"at most the interval: checks of one backend do not overlap");
-}
-
-static void timeout_default(struct ek_parse *parse, const struct ek_row *row,
-			    const yaml_node_t *map, void *out)
-{
-	unsigned int *timeout = out;
-
-	(void)row, (void)map;
-	if (*timeout > parse->service->check.interval)
-		*timeout = parse->service->check.interval;
-}
-
-/* clang-format off */
-#define CHECK(member) FIELD(ek_config_check, member)
-#define CHECKED        .unfit = unless_checked
-#define HTTP           .unfit = unless_http
-#define MILLISECONDS   RANGE(10, 3600000), .unit = 1
-static const struct ek_row check_rows[] = {
-	{"type",     ek_value_choice,    CHECK(type),       .absent = type_default,
-	 .choices = check_types},
-	{"port",     ek_value_number,    CHECK(port),       .absent = port_default, CHECKED,
-	 RANGE(1, 65535)},
-	{"interval", ek_value_duration,  CHECK(interval),   CHECKED, MILLISECONDS},
-	{"timeout",  read_check_timeout, CHECK(timeout),    .absent = timeout_default,
-	 CHECKED, MILLISECONDS},
-	{"rise",     ek_value_number,    CHECK(rise),       CHECKED, RANGE(1, 100)},
-	{"fall",     ek_value_number,    CHECK(fall),       CHECKED, RANGE(1, 100)},
-	{"path",     ek_value_path,      CHECK(path),       HTTP},
-	{"host",     ek_value_host,      CHECK(host),       HTTP},
-	{"status",   ek_value_status,    CHECK(status_low), HTTP},
-	{"body",     ek_value_regex,     CHECK(body),       HTTP},
-	{.key = NULL},
-};
-/* clang-format on */
-_Static_assert(offsetof(struct ek_config_check, status_high) ==
-		       offsetof(struct ek_config_check, status_low) + sizeof(unsigned int),
-	       "ek_value_status() stores both");
-
-static void read_check(struct ek_parse *parse, const struct ek_row *row, const yaml_node_t *map,
-		       void *out)
-{
-	ek_schema_mapping(parse, row->key, map, check_rows, out);
-}
-
-/* --- services -------------------------------------------------------------------------------- */
-static void tracking_default(struct ek_parse *parse, const struct ek_row *row,
-			     const yaml_node_t *map, void *out)
-{
-	(void)row, (void)map;
-	*(enum ek_tracking *)out = parse->service->protocol == IPPROTO_UDP
-					   ? EK_TRACKING_FULL
-					   : EK_TRACKING_JUST_ENOUGH;
-}
-
-/* Without a handshake nothing tells a flow's first packet from one that is older than a change. */
-static void read_tracking(struct ek_parse *parse, const struct ek_row *row,
-			  const yaml_node_t *value, void *out)
-{
-	enum ek_tracking *tracking = out;
-
-	ek_value_choice(parse, row, value, out);
-	if (*tracking == EK_TRACKING_JUST_ENOUGH && parse->service->protocol == IPPROTO_UDP)
-		ek_value_refuse(parse, row, value,
-				"cannot keep its promise for udp, which has no handshake",
-				"full or none");
-}
-
-/* Whatever tracking stores can be mirrored; without any, the peers learn of ring changes only. */
-static void failover_default(struct ek_parse *parse, const struct ek_row *row,
-			     const yaml_node_t *map, void *out)
-{
-	(void)row, (void)map;
-	*(enum ek_failover *)out = parse->service->tracking == EK_TRACKING_NONE
-					   ? EK_FAILOVER_STATELESS
-					   : EK_FAILOVER_STATEFUL;
-}
-
-/* A tracking that was refused is neither none nor full, and no reason for a second error. */
-static void read_failover(struct ek_parse *parse, const struct ek_row *row,
-			  const yaml_node_t *value, void *out)
-{
-	enum ek_tracking tracking = parse->service->tracking;
-	enum ek_failover *failover = out;
-
-	ek_value_choice(parse, row, value, out);
-	if (*failover == EK_FAILOVER_STATEFUL && tracking == EK_TRACKING_NONE)
-		ek_value_refuse(parse, row, value,
-				"has nothing to mirror with tracking: none, which stores no flow",
-				"stateless, or another tracking");
-	if (*failover == EK_FAILOVER_NONE &&
-	    (tracking == EK_TRACKING_NONE || tracking == EK_TRACKING_JUST_ENOUGH))
-		ek_value_refuse(parse, row, value,
-				"would reset every flow that tracking does not store",
-				"tracking: full beside it, which stores all");
-}
-
-static const char *unless_source_hash(const struct ek_parse *parse)
-{
-	return parse->service->method == EK_METHOD_MAGLEV
-		       ? "has no meaning with method: maglev, expected method: source-hash"
-		       : NULL;
-}
-
-/* At least one bit of the last 32-bit word varies per flow, and no bit outside it. */
-static void read_outer_source(struct ek_parse *parse, const struct ek_row *row,
-			      const yaml_node_t *value, void *out)
-{
-	static const char expected[] =
-		"an IPv4 prefix of /8 to /31 or an IPv6 prefix of /96 to /127";
-	struct ek_config_service *service = out;
-	const char *text = ek_value_text(parse, row, value, expected);
-	struct ek_ip *prefix = &service->outer_source;
-	unsigned int *length = &service->outer_source_length;
-
-	if (!text)
-		return;
-	if (ek_prefix_parse(text, prefix, length)) {
-		ek_value_refuse(parse, row, value, "is not a prefix (bits beyond it are zero)",
-				expected);
-		return;
-	}
-	if (ek_ip_is_v4(prefix) ? *length < 8 || *length > 31 : *length < 96 || *length > 127)
-		ek_value_refuse(parse, row, value, "has the wrong length", expected);
-	else if (ek_ip_unusable(prefix))
-		ek_value_refuse(parse, row, value, "is no unicast prefix", expected);
-	else
-		service->outer_source_set = same_family(parse, row, value, prefix);
-}
-
-/* clang-format off */
-#define TIMEOUT(member) FIELD(ek_config_timeouts, member)
-#define SECONDS         RANGE(1, EK_TIMEOUT_MAX), .unit = 1000
-static const struct ek_row timeouts_rows[] = {
-	{"established", ek_value_duration, TIMEOUT(established), SECONDS},
-	{"embryonic",   ek_value_duration, TIMEOUT(embryonic),   SECONDS},
-	{"closing",     ek_value_duration, TIMEOUT(closing),     SECONDS},
-	{"udp",         ek_value_duration, TIMEOUT(udp),         SECONDS},
-	{.key = NULL},
-};
-/* clang-format on */
-
-static void read_timeouts(struct ek_parse *parse, const struct ek_row *row, const yaml_node_t *map,
-			  void *out)
-{
-	ek_schema_mapping(parse, row->key, map, timeouts_rows, out);
-}
-
-/* clang-format off */
-#define SERVICE(member) FIELD(ek_config_service, member)
-#define SOURCE_HASH     .unfit = unless_source_hash
-static const struct ek_row service_rows[] = {
-	{"name",         ek_value_name,     SERVICE(name),         REQUIRED,
-	 .claim = EK_CLAIM_SERVICE},
-	{"address",      ek_value_address,  SERVICE(vip),          REQUIRED, .claim = EK_CLAIM_VIP},
-	{"port",         ek_value_number,   SERVICE(port),         REQUIRED, RANGE(1, 65535)},
-	{"protocol",     ek_value_choice,   SERVICE(protocol),     .choices = protocols},
-	{"forward",      ek_value_choice,   SERVICE(forward),      .choices = forwards},
-	{"outer-source", read_outer_source, HERE},
-	{"method",       ek_value_choice,   SERVICE(method),       .choices = methods},
-	{"hash-prefix4", ek_value_number,   SERVICE(hash_prefix4), SOURCE_HASH, RANGE(1, 32)},
-	{"hash-prefix6", ek_value_number,   SERVICE(hash_prefix6), SOURCE_HASH, RANGE(1, 128)},
-	{"tracking",     read_tracking,     SERVICE(tracking),     .absent = tracking_default,
-	 .choices = trackings},
-	{"failover",     read_failover,     SERVICE(failover),     .absent = failover_default,
-	 .choices = failovers},
-	{"timeouts",     read_timeouts,     SERVICE(timeouts)},
-	{"health",       read_check,        SERVICE(check),        .absent = type_default},
-	{"backends",     read_backends,     HERE,                  REQUIRED,
-	 RANGE(1, EK_BACKENDS_MAX - 1)},
-	{.key = NULL},
-};
-/* clang-format on */
-_Static_assert(offsetof(struct ek_config_check, type) == 0, "type_default() serves both");
-
-static const struct ek_config_service service_defaults = {
-	.protocol = IPPROTO_TCP,
-	.forward = EK_FORWARD_IPIP,
-	.method = EK_METHOD_MAGLEV,
-	.hash_prefix4 = 32,
-	.hash_prefix6 = 128,
-	.timeouts = {.established = 8100, .embryonic = 60, .closing = 120, .udp = 30},
-	.check = {.interval = 1000,
-		  .timeout = 500,
-		  .rise = 2,
-		  .fall = 3,
-		  .path = "/",
-		  .status_low = 200,
-		  .status_high = 299},
-};
-
-/* Two services cannot answer for one address, port and protocol. */
-static void claim_endpoint(struct ek_parse *parse, const yaml_node_t *item)
-{
-	const struct ek_config_service *service = parse->service;
-	char text[80], vip[EK_IP_TEXT];
-
-	if (ek_ip_is_zero(&service->vip) || !service->port || service->protocol == UINT8_MAX)
-		return;
-	snprintf(text, sizeof(text), "%s port %u %s", ek_ip_format(&service->vip, vip),
-		 service->port, ek_schema_word(protocols, service->protocol));
-	ek_parse_claim(parse, EK_CLAIM_ENDPOINT, "address", item, text);
-}
-
-static void read_services(struct ek_parse *parse, const struct ek_row *row, const yaml_node_t *list,
-			  void *out)
-{
-	struct ek_config *config = out;
-
-	config->services = new_array(parse, row, list, sizeof(config->services[0]));
-	if (!config->services)
-		return;
-	config->n_services = ek_schema_length(list);
-	for (size_t i = 0; i < config->n_services; i++) {
-		const yaml_node_t *item = ek_schema_item(parse, list, i);
-		struct ek_config_service *service = &config->services[i];
-
-		*service = service_defaults;
-		service->line = ek_yaml_line(item);
-		parse->service = service;
-		if (ek_schema_mapping(parse, row->key, item, service_rows, service))
-			claim_endpoint(parse, item);
-	}
-	parse->service = NULL;
+	ek_schema_mapping(parse, row->key, map, icmp_rows, out);
 }
 
 /* --- the file -------------------------------------------------------------------------------- */
@@ -714,7 +323,8 @@ static const struct ek_row file_rows[] = {
 	{"hash-key",   ek_value_file,     FILE_KEY(hash_key)},
 	{"interfaces", read_interfaces,    HERE,                REQUIRED, RANGE(1, EK_PORTS_MAX)},
 	{"limits",     read_limits,        FILE_KEY(limits)},
-	{"services",   read_services,      HERE,                REQUIRED,
+	{"icmp",       read_icmp,          FILE_KEY(icmp)},
+	{"services",   ek_schema_services, HERE,                REQUIRED,
 	 RANGE(0, EK_SERVICES_MAX)},
 	{"ha",         ek_schema_ha,       FILE_KEY(ha)},
 	{"announce",   read_announce,      FILE_KEY(announce),  .choices = gateway_announces},
@@ -726,5 +336,7 @@ void ek_schema_read(struct ek_parse *parse, const yaml_node_t *root)
 {
 	parse->config->limits = (struct ek_config_limits){
 		.backends = 4096, .flows = 1u << 20, .flow_quota = 75, .remember_max = 75};
+	parse->config->icmp =
+		(struct ek_config_icmp){.echo = true, .echo_rate = 1000, .error_rate = 100};
 	ek_schema_mapping(parse, "", root, file_rows, parse->config);
 }

@@ -4,9 +4,11 @@
  *
  *   yaml_document.c     text to tree, each node with its line and column
  *   config_schema.c     one table per mapping: a row per key says who reads its value, and whereto
- *   config_schema_ha.c  the same for the mappings of the `ha` section
+ *   config_schema_service.c, config_schema_health.c, config_schema_ha.c
+ *                       the same for the mappings of `services` and of `ha`
  *   config_value.c      one scalar: a number, a duration, a name, an address, ...
  *   config.c            what no single row can see: what must be unique in the whole file
+ *   config_overlap.c    the same of services that share addresses
  *
  * A row's reader either stores a value or adds an error; reading goes on after an error, so that
  * one run finds all of them. A value that was refused is stored as "all bits set" or left zero,
@@ -24,8 +26,9 @@ enum ek_claim_kind {
 	EK_CLAIM_NONE,
 	EK_CLAIM_INTERFACE,
 	EK_CLAIM_SERVICE,
-	EK_CLAIM_ENDPOINT, /* address, port, protocol */
+	EK_CLAIM_ENDPOINT, /* address, ports, protocol */
 	EK_CLAIM_VIP,	   /* not unique, but no backend and no node may have it */
+	EK_CLAIM_TOS,	   /* toward a backend; unique but for services of one VIP */
 	EK_CLAIM_NODE_ADDRESS,
 	EK_CLAIM_PEER,
 	EK_CLAIM_SET,
@@ -42,6 +45,14 @@ struct ek_claim {
 	unsigned int line, column;
 	const char *key;
 	char text[80];
+	struct ek_ip vip; /* EK_CLAIM_TOS: what it stands for */
+};
+
+/* An entry of a service, and where that stands. */
+struct ek_place {
+	struct ek_config_entry entry;
+	const struct ek_config_service *service;
+	unsigned int line, column;
 };
 
 /* The state of one reading. */
@@ -56,6 +67,10 @@ struct ek_parse {
 	size_t n_backends;		     /* of all services read so far */
 	struct ek_claim *claims;
 	size_t n_claims, room;
+	bool vip_lengths[129]; /* lengths of the prefixes that services have, of 128 bits */
+	struct ek_place *places;
+	size_t n_places;
+	bool entries_told; /* that there are too many */
 };
 
 /* A word that a key takes. One that is planned is known by name, and refused. */
@@ -106,16 +121,30 @@ bool ek_schema_mapping(struct ek_parse *parse, const char *key, const yaml_node_
 		       const struct ek_row *rows, void *out);
 /* Returns whether it is a list of row->min to row->max items. */
 bool ek_schema_list(struct ek_parse *parse, const struct ek_row *row, const yaml_node_t *list);
+/* Zeroed, for the items of such a list; NULL: an error, or no items. */
+void *ek_schema_array(struct ek_parse *parse, const struct ek_row *row, const yaml_node_t *list,
+		      size_t size);
 const yaml_node_t *ek_schema_item(struct ek_parse *parse, const yaml_node_t *list, size_t i);
 void ek_schema_required(struct ek_parse *parse, const struct ek_row *row, const yaml_node_t *map,
 			void *out);
 /* The word for a value, or "?". */
 const char *ek_schema_word(const struct ek_choice *choices, unsigned int value);
+extern const struct ek_choice ek_schema_booleans[];
 
 static inline size_t ek_schema_length(const yaml_node_t *list)
 {
 	return list->data.sequence.items.top - list->data.sequence.items.start;
 }
+
+/* config_schema_service.c: the reader of `services`. */
+void ek_schema_services(struct ek_parse *parse, const struct ek_row *row, const yaml_node_t *list,
+			void *out);
+
+/* config_schema_health.c: `health`, also where a service has none. */
+void ek_schema_check(struct ek_parse *parse, const struct ek_row *row, const yaml_node_t *map,
+		     void *out);
+void ek_schema_check_default(struct ek_parse *parse, const struct ek_row *row,
+			     const yaml_node_t *map, void *out);
 
 /* config_schema_ha.c: the reader of `ha`. */
 void ek_schema_ha(struct ek_parse *parse, const struct ek_row *row, const yaml_node_t *map,
@@ -124,6 +153,9 @@ void ek_schema_ha(struct ek_parse *parse, const struct ek_row *row, const yaml_n
 /* config.c: notes a text that config.c checks for uniqueness when all is read. */
 void ek_parse_claim(struct ek_parse *parse, enum ek_claim_kind kind, const char *key,
 		    const yaml_node_t *node, const char *text);
+
+/* config_overlap.c: whether the data plane can tell all services apart. Sorts parse->places. */
+void ek_config_check_overlaps(struct ek_parse *parse);
 
 /* config_value.c: readers of rows. */
 #define EK_VALUE_READER(name)                                                  \
@@ -142,6 +174,9 @@ EK_VALUE_READER(regex);
 EK_VALUE_READER(status);  /* 200 or 200-299, into two unsigned ints */
 EK_VALUE_READER(flips);	  /* 0 or 3/10m, into two unsigned ints: how many, in how many seconds */
 EK_VALUE_READER(address); /* one that a packet can be sent to */
+EK_VALUE_READER(vip);	  /* an address or prefix, into a struct ek_config_vip */
+EK_VALUE_READER(ports);	  /* 80, 8000-8099 or any, into two uint16_t: the first and the last */
+EK_VALUE_READER(mss);	  /* auto, off or a number */
 EK_VALUE_READER(prefix);  /* into a struct ek_ip and the unsigned int behind it */
 
 /* The text of a scalar, or NULL after an error that names `expected`. */

@@ -18,11 +18,6 @@ static const struct ek_choice announces[] = {
 	WORD("route", EK_ANNOUNCE_ROUTE),
 	{.name = NULL},
 };
-static const struct ek_choice booleans[] = {
-	WORD("true", true),
-	WORD("false", false),
-	{.name = NULL},
-};
 static const struct ek_choice actives[] = {
 	WORD("one", false),
 	WORD("all", true),
@@ -103,7 +98,7 @@ static const struct ek_row peer_rows[] = {
 	{"name",      ek_value_name,       PEER(name), REQUIRED, .claim = EK_CLAIM_PEER},
 	{"addresses", read_peer_addresses, HERE,       REQUIRED, .claim = EK_CLAIM_NODE_ADDRESS,
 	 RANGE(1, EK_PEER_ADDRESSES_MAX)},
-	{"channel",   ek_value_flag,       PEER(channel), .choices = booleans},
+	{"channel",   ek_value_flag,       PEER(channel), .choices = ek_schema_booleans},
 	{.key = NULL},
 };
 /* clang-format on */
@@ -456,12 +451,12 @@ static const struct ek_row instance_rows[] = {
 	{"announce",      ek_value_choice,         INSTANCE(announce),  .choices = announces},
 	{"active",        read_active,             INSTANCE(all_active), .choices = actives},
 	{"interface",     read_instance_interface, INSTANCE(interface), REQUIRED},
-	{"unicast",       read_unicast,            INSTANCE(unicast),   .choices = booleans},
+	{"unicast",       read_unicast,            INSTANCE(unicast),   .choices = ek_schema_booleans},
 	{"heartbeat",     read_heartbeats,         HERE, MULTICAST,     RANGE(0, EK_SET_MEMBERS_MAX)},
 	{"vrid",          read_vrid,               INSTANCE(vrid),      REQUIRED, RANGE(1, 255)},
 	{"priority",      ek_value_number,         INSTANCE(priority),  RANGE(1, 254)},
 	{"interval",      read_advert_interval,    INSTANCE(interval),  RANGE(10, 40950), .unit = 1},
-	{"preempt",       ek_value_flag,           INSTANCE(preempt),   .choices = booleans},
+	{"preempt",       ek_value_flag,           INSTANCE(preempt),   .choices = ek_schema_booleans},
 	{"preempt-delay", ek_value_duration,       INSTANCE(preempt_delay), PREEMPT,
 	 RANGE(0, 3600000), .unit = 1},
 	{"checksum",      ek_value_flag,           INSTANCE(pseudo_header), .choices = checksums},
@@ -525,7 +520,7 @@ static const struct ek_row ha_rows[] = {
 	 .claim = EK_CLAIM_NODE_ADDRESS, RANGE(1, EK_PEER_ADDRESSES_MAX)},
 	{"port",        ek_value_number,   HA(port),        RANGE(1, 65535)},
 	{"ack-timeout", ek_value_duration, HA(ack_timeout), RANGE(10, 10000), .unit = 1},
-	{"fail-safe",   ek_value_flag,     HA(fail_safe),   .choices = booleans},
+	{"fail-safe",   ek_value_flag,     HA(fail_safe),   .choices = ek_schema_booleans},
 	{"max-flips",   ek_value_flips,    HA(max_flips),   RANGE(1, EK_FLIPS_MAX)},
 	{"peers",       read_peers,        HERE,            RANGE(0, EK_PEERS_MAX)},
 	{"track",       read_tracks,       HERE,            RANGE(0, EK_TRACKS_MAX)},

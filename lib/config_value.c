@@ -11,6 +11,8 @@
 #include "ip.h"
 
 #define EXPECTED	    128
+#define VIP_SHORTEST4	    8 /* bits of a prefix */
+#define VIP_SHORTEST6	    16
 #define FLIPS_WINDOW_MIN_MS 1000ul
 #define FLIPS_WINDOW_MAX_MS (24 * 3600 * 1000ul)
 
@@ -506,6 +508,76 @@ void ek_value_regex(struct ek_parse *parse, const struct ek_row *row, const yaml
 	strcpy(out, text);
 }
 
+/* --- ports and sizes ------------------------------------------------------------------------- */
+/* N or N-M. Returns what is wrong, or NULL. */
+static const char *parse_ports(const char *text, unsigned long *first, unsigned long *last)
+{
+	size_t digits = strspn(text, "0123456789");
+
+	if (!parse_digits(text, digits, first))
+		return "is not a port or range";
+	*last = *first;
+	text += digits;
+	if (*text == '-') {
+		digits = strspn(++text, "0123456789");
+		if (!parse_digits(text, digits, last))
+			return "is not a port or range";
+		text += digits;
+	}
+	if (*text)
+		return "is not a port or range";
+	if (!*first || *first > UINT16_MAX || *last > UINT16_MAX)
+		return "is out of range";
+	return *last < *first ? "ends before it begins" : NULL;
+}
+
+void ek_value_ports(struct ek_parse *parse, const struct ek_row *row, const yaml_node_t *value,
+		    void *out)
+{
+	static const char expected[] =
+		"a port from 1 to 65535, a range of them such as 8000-8099, or any";
+	const char *text = ek_value_text(parse, row, value, expected), *problem = NULL;
+	unsigned long first = 0, last = UINT16_MAX;
+	uint16_t *ports = out;
+
+	if (!text)
+		return;
+	if (strcmp(text, "any"))
+		problem = parse_ports(text, &first, &last);
+	if (problem) {
+		ek_value_refuse(parse, row, value, problem, expected);
+		return;
+	}
+	ports[0] = first;
+	ports[1] = last;
+}
+
+void ek_value_mss(struct ek_parse *parse, const struct ek_row *row, const yaml_node_t *value,
+		  void *out)
+{
+	const char *text, *problem = NULL;
+	unsigned long mss = EK_MSS_AUTO;
+	char expected[EXPECTED];
+	size_t digits;
+
+	snprintf(expected, sizeof(expected), "auto, off or a number from %u to %u", row->min,
+		 row->max);
+	text = ek_value_text(parse, row, value, expected);
+	if (!text)
+		return;
+	digits = strspn(text, "0123456789");
+	if (!strcmp(text, "off"))
+		mss = 0;
+	else if (strcmp(text, "auto") && (text[digits] || !parse_digits(text, digits, &mss)))
+		problem = "is not a size";
+	else if (digits && (mss < row->min || mss > row->max))
+		problem = "is out of range";
+	if (problem)
+		ek_value_refuse(parse, row, value, problem, expected);
+	else
+		store(row, out, mss);
+}
+
 /* --- the rest -------------------------------------------------------------------------------- */
 void ek_value_status(struct ek_parse *parse, const struct ek_row *row, const yaml_node_t *value,
 		     void *out)
@@ -583,27 +655,112 @@ void ek_value_prefix(struct ek_parse *parse, const struct ek_row *row, const yam
 				expected);
 }
 
+/* ADDRESS/LENGTH with some bits beyond it, perhaps. Returns what is wrong, or NULL. */
+static const char *split_prefix(const char *text, struct ek_ip *ip, unsigned int *length)
+{
+	size_t end = strcspn(text, "/"), digits = strspn(text + end + 1, "0123456789");
+	const char *problem = "is not a prefix";
+	unsigned long bits, whole;
+	char address[EK_IP_TEXT];
+
+	if (end >= sizeof(address))
+		return problem;
+	memcpy(address, text, end);
+	address[end] = '\0';
+	if (ek_ip_parse(address, ip) || !parse_digits(text + end + 1, digits, &bits) ||
+	    text[end + 1 + digits])
+		return problem;
+	whole = ek_ip_is_v4(ip) ? 32 : 128;
+	if (bits > whole)
+		return problem;
+	*length = 128 - whole + bits;
+	return bits < (ek_ip_is_v4(ip) ? VIP_SHORTEST4 : VIP_SHORTEST6) ? "is too short" : NULL;
+}
+
+/*
+ * A prefix as long as that lies within what is not unicast or apart from it, but for the broadcast
+ * address, which is the last.
+ */
+static bool is_unicast(const struct ek_config_vip *vip)
+{
+	struct ek_ip last = vip->address;
+
+	for (unsigned int bit = vip->length; bit < 128; bit++)
+		last.bytes[bit / 8] |= 0x80 >> bit % 8;
+	return !ek_ip_unusable(&vip->address) && !ek_ip_unusable(&last);
+}
+
+static void read_vip_prefix(struct ek_parse *parse, const struct ek_row *row,
+			    const yaml_node_t *value, struct ek_config_vip *out)
+{
+	static const char expected[] =
+		"an IPv4 prefix of /8 to /32 or an IPv6 prefix of /16 to /128";
+	char meant[EK_PREFIX_TEXT];
+	struct ek_config_vip vip;
+	const char *problem;
+	struct ek_ip ip;
+
+	problem = split_prefix((const char *)value->data.scalar.value, &ip, &vip.length);
+	if (problem) {
+		ek_value_refuse(parse, row, value, problem, expected);
+		return;
+	}
+	vip.address = ek_ip_mask(&ip, vip.length);
+	if (!is_unicast(&vip)) {
+		ek_value_refuse(parse, row, value, "is no unicast prefix", expected);
+	} else if (!ek_ip_equal(&vip.address, &ip)) {
+		ek_prefix_format(&vip.address, vip.length, meant);
+		ek_value_refuse(parse, row, value, "has bits beyond the prefix", meant);
+	} else {
+		*out = vip;
+	}
+}
+
+/* Into `ip`, untouched after an error. */
+static bool read_unicast(struct ek_parse *parse, const struct ek_row *row, const yaml_node_t *value,
+			 const char *expected, struct ek_ip *ip)
+{
+	const char *unusable;
+	char problem[EXPECTED];
+	struct ek_ip found;
+
+	if (ek_ip_parse((const char *)value->data.scalar.value, &found)) {
+		ek_value_refuse(parse, row, value, "is not an address", expected);
+		return false;
+	}
+	unusable = ek_ip_unusable(&found);
+	if (unusable) {
+		snprintf(problem, sizeof(problem), "is %s", unusable);
+		ek_value_refuse(parse, row, value, problem, "a unicast address of the network");
+		return false;
+	}
+	*ip = found;
+	return true;
+}
+
+void ek_value_vip(struct ek_parse *parse, const struct ek_row *row, const yaml_node_t *value,
+		  void *out)
+{
+	static const char expected[] = "an IPv4 or IPv6 address or prefix";
+	const char *text = ek_value_text(parse, row, value, expected);
+	struct ek_config_vip *vip = out;
+
+	if (!text)
+		return;
+	if (strchr(text, '/'))
+		read_vip_prefix(parse, row, value, vip);
+	else if (read_unicast(parse, row, value, expected, &vip->address))
+		vip->length = 128;
+}
+
 void ek_value_address(struct ek_parse *parse, const struct ek_row *row, const yaml_node_t *value,
 		      void *out)
 {
 	static const char expected[] = "an IPv4 or IPv6 address";
-	const char *text = ek_value_text(parse, row, value, expected), *unusable;
-	char problem[EXPECTED], canonical[EK_IP_TEXT];
-	struct ek_ip ip;
+	char canonical[EK_IP_TEXT];
+	struct ek_ip *ip = out;
 
-	if (!text)
-		return;
-	if (ek_ip_parse(text, &ip)) {
-		ek_value_refuse(parse, row, value, "is not an address", expected);
-		return;
-	}
-	unusable = ek_ip_unusable(&ip);
-	if (unusable) {
-		snprintf(problem, sizeof(problem), "is %s", unusable);
-		ek_value_refuse(parse, row, value, problem, "a unicast address of the network");
-		return;
-	}
-	*(struct ek_ip *)out = ip;
-	if (row->claim)
-		ek_parse_claim(parse, row->claim, row->key, value, ek_ip_format(&ip, canonical));
+	if (ek_value_text(parse, row, value, expected) &&
+	    read_unicast(parse, row, value, expected, ip) && row->claim)
+		ek_parse_claim(parse, row->claim, row->key, value, ek_ip_format(ip, canonical));
 }

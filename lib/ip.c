@@ -5,6 +5,7 @@
  */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include "ip.h"
@@ -82,6 +83,29 @@ const char *ek_ip_format(const struct ek_ip *ip, char *out)
 		inet_ntop(AF_INET, &ip->words[3], out, EK_IP_TEXT);
 	else
 		inet_ntop(AF_INET6, ip, out, EK_IP_TEXT);
+	return out;
+}
+
+const char *ek_prefix_format(const struct ek_ip *ip, unsigned int length, char *out)
+{
+	size_t end = strlen(ek_ip_format(ip, out));
+
+	if (length < 128)
+		snprintf(out + end, EK_PREFIX_TEXT - end, "/%u",
+			 ek_ip_is_v4(ip) ? length - 96 : length);
+	return out;
+}
+
+struct ek_ip ek_ip_mask(const struct ek_ip *ip, unsigned int length)
+{
+	struct ek_ip out = *ip;
+
+	for (unsigned int i = 0; i < sizeof(out.bytes); i++) {
+		unsigned int bits = length > 8 * i ? length - 8 * i : 0;
+
+		if (bits < 8)
+			out.bytes[i] &= ~(0xff >> bits);
+	}
 	return out;
 }
 

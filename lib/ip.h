@@ -18,7 +18,15 @@ int ek_prefix_parse(const char *text, struct ek_ip *out, unsigned int *length);
 /* Returns out, which holds at least EK_IP_TEXT bytes. */
 const char *ek_ip_format(const struct ek_ip *ip, char *out);
 
+/*
+ * The same of a prefix of `length` of the 128 bits, with its length as it is written ("/28"); of a
+ * whole address without. `out` holds at least EK_PREFIX_TEXT bytes.
+ */
+const char *ek_prefix_format(const struct ek_ip *ip, unsigned int length, char *out);
+
 struct ek_ip ek_ip_from4(in_addr_t address);
+/* The first `length` of the 128 bits, the others zero. */
+struct ek_ip ek_ip_mask(const struct ek_ip *ip, unsigned int length);
 int ek_ip_family(const struct ek_ip *ip); /* AF_INET or AF_INET6 */
 bool ek_ip_equal(const struct ek_ip *a, const struct ek_ip *b);
 int ek_ip_compare(const struct ek_ip *a, const struct ek_ip *b); /* as memcmp */

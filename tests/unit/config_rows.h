@@ -38,6 +38,9 @@
 #define NAME_EXPECTED \
 	"expected a name: at most 63 letters, digits, '.', '_', '-', a letter or digit first\n"
 #define ADDRESS_EXPECTED "expected an IPv4 or IPv6 address\n"
+#define VIP_EXPECTED	 "expected an IPv4 or IPv6 address or prefix\n"
+#define PORTS_EXPECTED \
+	"expected a port from 1 to 65535, a range of them such as 8000-8099, or any\n"
 #define UNICAST_EXPECTED "expected a unicast address of the network\n"
 #define X64		 "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
 #define X44		 "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"

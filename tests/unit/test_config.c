@@ -98,6 +98,38 @@ static void test_most_services_and_backends(void **state)
 	free(text);
 }
 
+/* Of a file of `services` with this address and protocol each. */
+static char *generate_entries(unsigned int services, const char *address, const char *protocol)
+{
+	size_t length;
+	char *text;
+	FILE *file = open_memstream(&text, &length);
+
+	fputs(TOP "services:\n", file);
+	for (unsigned int s = 0; s < services; s++)
+		fprintf(file,
+			"  - {name: s%u, address: %s, port: %u, protocol: %s, backends: [{name: b, "
+			"address: 10.0.0.1}]}\n",
+			s, address, s + 1, protocol);
+	fclose(file);
+	return text;
+}
+
+static void test_most_addresses(void **state)
+{
+	static const char two[] = "[192.0.2.1, \"2001:db8::1\"]";
+	char *text = generate_entries(256, two, "tcp+udp");
+
+	(void)state;
+	ek_config_free(good(text));
+	free(text);
+	text = generate_entries(258, two, "tcp+udp");
+	expect_one(text, strlen(text),
+		   "260:5: address: 1028 addresses up to here, two for each with protocol: "
+		   "tcp+udp, expected at most 1024 of all services\n");
+	free(text);
+}
+
 static void expect_unreadable(const char *path, const char *expected)
 {
 	static struct ek_errors errors;
@@ -147,8 +179,22 @@ static void test_defaults(void **state)
 	assert_int_equal(config->interfaces[0].mode, EK_XDP_AUTO);
 	assert_int_equal(config->limits.backends, 4096);
 	assert_int_equal(config->limits.flows, 1048576);
+	assert_true(config->icmp.echo);
+	assert_int_equal(config->icmp.echo_rate, 1000);
+	assert_int_equal(config->icmp.error_rate, 100);
 	assert_int_equal(web->protocol, IPPROTO_TCP);
+	assert_false(web->udp_too);
+	assert_address(&web->vip, "192.0.2.10");
+	assert_int_equal(web->n_addresses, 1);
+	assert_address(&web->addresses[0].address, "192.0.2.10");
+	assert_int_equal(web->addresses[0].length, 128);
+	assert_int_equal(web->port, 80);
+	assert_int_equal(web->port_last, 80);
 	assert_int_equal(web->forward, EK_FORWARD_IPIP);
+	assert_int_equal(web->tos, 0);
+	assert_int_equal(web->gue_port, 6080);
+	assert_int_equal(web->gue_variant, 0);
+	assert_int_equal(web->mss, 0);
 	assert_int_equal(web->method, EK_METHOD_MAGLEV);
 	assert_int_equal(web->tracking, EK_TRACKING_JUST_ENOUGH);
 	assert_int_equal(web->hash_prefix4, 32);
@@ -245,6 +291,100 @@ static void test_everything_set(void **state)
 	ek_config_free(config);
 }
 
+static void test_methods_set(void **state)
+{
+	struct ek_config *config =
+		good(TOP "icmp: {echo: false, echo-rate: 7, error-rate: 8}\n"
+			 "services:\n"
+			 "  - name: gue\n"
+			 "    address: [192.0.2.0/28, \"2001:db8::/64\", 192.0.2.99]\n"
+			 "    port: 8000-8099\n"
+			 "    protocol: tcp+udp\n"
+			 "    forward: gue\n"
+			 "    gue: {port: 6081, variant: 1}\n"
+			 "    mss: auto\n"
+			 "    health: {port: 8000}\n"
+			 "    backends: [{name: a, address: 10.0.0.1}]\n"
+			 "  - name: tos\n"
+			 "    address: 2001:db8:1::1\n"
+			 "    port: any\n"
+			 "    forward: tos\n"
+			 "    tos: 63\n"
+			 "    mss: 1220\n"
+			 "    health: {type: none}\n"
+			 "    backends: [{name: a, address: \"fd00::1\"}]\n"
+			 "  - name: l2\n"
+			 "    address: 198.51.100.1/32\n"
+			 "    protocol: any\n"
+			 "    forward: l2\n"
+			 "    health: {type: none}\n"
+			 "    backends: [{name: a, address: 10.0.0.1}]\n");
+	const struct ek_config_service *gue = &config->services[0], *tos = &config->services[1];
+	const struct ek_config_service *l2 = &config->services[2];
+
+	(void)state;
+	assert_false(config->icmp.echo);
+	assert_int_equal(config->icmp.echo_rate, 7);
+	assert_int_equal(config->icmp.error_rate, 8);
+	assert_address(&gue->vip, "192.0.2.0");
+	assert_int_equal(gue->n_addresses, 3);
+	assert_int_equal(gue->addresses[0].length, 124);
+	assert_address(&gue->addresses[1].address, "2001:db8::");
+	assert_int_equal(gue->addresses[1].length, 64);
+	assert_address(&gue->addresses[2].address, "192.0.2.99");
+	assert_int_equal(gue->addresses[2].length, 128);
+	assert_int_equal(gue->port, 8000);
+	assert_int_equal(gue->port_last, 8099);
+	assert_int_equal(gue->protocol, IPPROTO_TCP);
+	assert_true(gue->udp_too);
+	assert_int_equal(gue->forward, EK_FORWARD_GUE);
+	assert_int_equal(gue->gue_port, 6081);
+	assert_int_equal(gue->gue_variant, 1);
+	assert_int_equal(gue->mss, EK_MSS_AUTO);
+	assert_int_equal(gue->tracking, EK_TRACKING_FULL);
+	assert_int_equal(gue->method, EK_METHOD_MAGLEV);
+	assert_int_equal(gue->check.type, EK_CHECK_TCP);
+	assert_int_equal(tos->port, 0);
+	assert_int_equal(tos->port_last, 65535);
+	assert_int_equal(tos->forward, EK_FORWARD_TOS);
+	assert_int_equal(tos->tos, 63);
+	assert_int_equal(tos->mss, 1220);
+	assert_int_equal(tos->tracking, EK_TRACKING_JUST_ENOUGH);
+	assert_int_equal(l2->addresses[0].length, 128);
+	assert_int_equal(l2->port, 0);
+	assert_int_equal(l2->port_last, 65535);
+	assert_int_equal(l2->protocol, 0);
+	assert_false(l2->udp_too);
+	assert_int_equal(l2->forward, EK_FORWARD_L2);
+	assert_int_equal(l2->method, EK_METHOD_SOURCE_HASH);
+	assert_int_equal(l2->tracking, EK_TRACKING_FULL);
+	ek_config_free(config);
+}
+
+static void test_entries(void **state)
+{
+	struct ek_config *config =
+		good(TOP "services:\n"
+			 "  - {name: a, address: [192.0.2.1, 198.51.100.0/24], port: 53, "
+			 "protocol: tcp+udp, backends: [{name: a, address: 10.0.0.1}]}\n");
+	struct ek_config_entry entries[EK_SERVICE_ENTRIES_MAX];
+
+	(void)state;
+	assert_int_equal(ek_config_entries(&config->services[0], entries), 4);
+	assert_address(&entries[0].vip.address, "192.0.2.1");
+	assert_int_equal(entries[0].protocol, IPPROTO_TCP);
+	assert_true(ek_config_entry_is_exact(&entries[0]));
+	assert_address(&entries[1].vip.address, "192.0.2.1");
+	assert_int_equal(entries[1].protocol, IPPROTO_UDP);
+	assert_true(ek_config_entry_is_exact(&entries[1]));
+	assert_address(&entries[2].vip.address, "198.51.100.0");
+	assert_int_equal(entries[2].protocol, IPPROTO_TCP);
+	assert_false(ek_config_entry_is_exact(&entries[2]));
+	assert_int_equal(entries[3].protocol, IPPROTO_UDP);
+	assert_int_equal(EK_SERVICE_KEY_LENGTH(ek_config_entry_key(&entries[3])), 120);
+	ek_config_free(config);
+}
+
 /* A default that is longer than what was chosen gives way. */
 static void test_timeout_follows_a_short_interval(void **state)
 {
@@ -333,6 +473,17 @@ static void test_every_example_loads(void **state)
 
 static void test_names(void **state)
 {
+	static const struct ek_config_service services[] = {
+		{.port = 80, .port_last = 80, .protocol = IPPROTO_TCP},
+		{.port = 60000, .port_last = 65535, .protocol = IPPROTO_UDP},
+		{.port = 1, .port_last = 65535, .protocol = IPPROTO_TCP, .udp_too = true},
+		{.port = 0, .port_last = 65535, .protocol = 0},
+	};
+	static const struct {
+		const char *ports, *protocol;
+	} texts[] = {{"80", "tcp"}, {"60000-65535", "udp"}, {"1-65535", "tcp+udp"}, {"any", "any"}};
+	char ports[EK_PORTS_TEXT];
+
 	(void)state;
 	assert_string_equal(ek_forward_name(EK_FORWARD_IPIP), "ipip");
 	assert_string_equal(ek_forward_name(EK_FORWARD_LOCAL), "local");
@@ -341,6 +492,10 @@ static void test_names(void **state)
 	assert_string_equal(ek_check_name(EK_CHECK_HTTPS), "https");
 	assert_string_equal(ek_xdp_mode_name(EK_XDP_GENERIC), "generic");
 	assert_string_equal(ek_forward_name(0), "?");
+	for (size_t i = 0; i < LENGTH(services); i++) {
+		assert_string_equal(ek_config_ports_text(&services[i], ports), texts[i].ports);
+		assert_string_equal(ek_config_protocol_name(&services[i]), texts[i].protocol);
+	}
 	ek_config_free(NULL);
 }
 
@@ -350,9 +505,12 @@ int main(void)
 		cmocka_unit_test(test_largest_file),
 		cmocka_unit_test(test_errors_beyond_the_list),
 		cmocka_unit_test(test_most_services_and_backends),
+		cmocka_unit_test(test_most_addresses),
 		cmocka_unit_test(test_unreadable_files),
 		cmocka_unit_test(test_defaults),
 		cmocka_unit_test(test_everything_set),
+		cmocka_unit_test(test_methods_set),
+		cmocka_unit_test(test_entries),
 		cmocka_unit_test(test_timeout_follows_a_short_interval),
 		cmocka_unit_test(test_node_defaults_to_the_host),
 		cmocka_unit_test(test_gateway_example),

@@ -61,6 +61,10 @@ static const struct row section_rows[] = {
 	 "9:26: addresses: duplicate node address 'fd00::1', first on line 9\n"},
 	{"addresses: a VIP", HA("  addresses: [192.0.2.10]\n"),
 	 "9:15: addresses: '192.0.2.10' is a service's address, expected a node's own\n"},
+	{"addresses: one in a service's prefix",
+	 TOP "services: [{name: a, address: 192.0.2.0/28, port: 80, "
+	     "backends: [{name: a, address: 10.0.0.1}]}]\nha: {addresses: [192.0.2.9]}\n",
+	 "4:18: addresses: '192.0.2.9' is in a service's prefix, expected one outside of it\n"},
 	{"port: zero", HA("  port: 0\n"),
 	 "9:9: port: '0' is out of range, expected a number from 1 to 65535\n"},
 	{"port: 65536", HA("  port: 65536\n"),
@@ -276,15 +280,32 @@ static const struct row instance_rows[] = {
 	{"vips: no service's address",
 	 FRONT("name: f, vips: [192.0.2.10, 192.0.2.99], interface: eth0, vrid: 51"),
 	 "9:44: vips: '192.0.2.99' is no service's address, expected one of those in `services`\n"},
+	{"vips: one in a service's prefix: allowed",
+	 TOP "services: [{name: a, address: [192.0.2.10, 198.51.100.0/28], port: 80, "
+	     "backends: [{name: a, address: 10.0.0.1}]}]\n"
+	     "ha: {instances: [{name: f, vips: [192.0.2.10, 198.51.100.15], interface: eth0, "
+	     "vrid: 51}]}\n",
+	 ""},
+	{"vips: a service's second address: allowed",
+	 TOP "services: [{name: a, address: [192.0.2.9, 192.0.2.10], port: 80, "
+	     "backends: [{name: a, address: 10.0.0.1}]}]\n"
+	     "ha: {instances: [{name: f, vips: [192.0.2.10], interface: eth0, vrid: 51}]}\n",
+	 ""},
 	{"vips: no service at all",
 	 TOP SERVICES
 	 "ha: {instances: [{name: f, vips: [192.0.2.10], interface: eth0, vrid: 51}]}\n",
 	 "4:35: vips: '192.0.2.10' is no service's address, expected one of those in `services`\n"},
+	{"vips: no error about one while another address of a service is bad",
+	 TOP
+	 "services: [{name: a, address: [192.0.2.9, 192.0.2.1o], port: 80, backends: [{name: a, "
+	 "address: 10.0.0.1}]}]\nha: {instances: [{name: f, vips: [192.0.2.10], interface: "
+	 "eth0, vrid: 51}]}\n",
+	 "3:43: address: '192.0.2.1o' is not an address, " VIP_EXPECTED},
 	{"vips: no error about one whose service has a bad address",
 	 TOP "services: [{name: a, address: 192.0.2.1o, port: 80, backends: [{name: a, address: "
 	     "10.0.0.1}]}]\nha: {instances: [{name: f, vips: [192.0.2.10], interface: eth0, vrid: "
 	     "51}]}\n",
-	 "3:31: address: '192.0.2.1o' is not an address, " ADDRESS_EXPECTED},
+	 "3:31: address: '192.0.2.1o' is not an address, " VIP_EXPECTED},
 	{"vips: one twice in an instance",
 	 FRONT("name: f, vips: [192.0.2.10, 192.0.2.10], interface: eth0, vrid: 51"),
 	 "9:44: vips: duplicate VIP of an instance '192.0.2.10', first on line 9\n"},

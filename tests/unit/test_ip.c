@@ -111,6 +111,37 @@ static void test_prefix(void **state)
 }
 
 static const struct {
+	const char *text;
+	unsigned int length; /* of 128 bits */
+	const char *masked;
+} masks[] = {
+	{"192.0.2.10", 128, "192.0.2.10"},
+	{"192.0.2.255", 127, "192.0.2.254/31"},
+	{"192.0.2.10", 124, "192.0.2.0/28"},
+	{"192.0.2.10", 120, "192.0.2.0/24"},
+	{"172.17.1.1", 108, "172.16.0.0/12"},
+	{"192.0.2.10", 96, "0.0.0.0/0"},
+	{"2001:db8::ffff", 128, "2001:db8::ffff"},
+	{"2001:db8::ffff", 113, "2001:db8::8000/113"},
+	{"2001:db8::ffff", 64, "2001:db8::/64"},
+	{"2001:db8::ffff", 3, "2000::/3"},
+	{"2001:db8::ffff", 0, "::/0"},
+};
+
+static void test_mask(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < LENGTH(masks); i++) {
+		char text[EK_PREFIX_TEXT];
+		struct ek_ip ip;
+
+		assert_int_equal(ek_ip_parse(masks[i].text, &ip), 0);
+		ip = ek_ip_mask(&ip, masks[i].length);
+		assert_string_equal(ek_prefix_format(&ip, masks[i].length, text), masks[i].masked);
+	}
+}
+
+static const struct {
 	const char *text, *why;
 } uses[] = {
 	{"0.0.0.0", "unspecified"},  {"255.255.255.255", "broadcast"},
@@ -191,8 +222,11 @@ static void test_sockaddr(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_parse_and_format), cmocka_unit_test(test_prefix),
-		cmocka_unit_test(test_unusable),	 cmocka_unit_test(test_layout),
+		cmocka_unit_test(test_parse_and_format),
+		cmocka_unit_test(test_prefix),
+		cmocka_unit_test(test_mask),
+		cmocka_unit_test(test_unusable),
+		cmocka_unit_test(test_layout),
 		cmocka_unit_test(test_sockaddr),
 	};
 
