@@ -4,7 +4,8 @@
  *
  * Nothing a client does holds up the loop or another client: one request is taken per turn, its
  * input is bounded by a watermark, its unread answers by EK_CONTROL_OUTPUT_MAX (one answer may
- * be larger), and silence by the idle time.
+ * be larger), and silence by the idle time. A stream, which is fed from elsewhere, has a bound of
+ * its own, and only its reader may not be silent.
  */
 #include <errno.h>
 #include <event2/buffer.h>
@@ -26,8 +27,14 @@
 /* As few digits as tell two measurements apart: 0.3333, not 0.33329999999999999. */
 #define DUMP_FLAGS (JSON_COMPACT | JSON_REAL_PRECISION(12))
 
+struct ek_control_stream {
+	void (*ended)(void *arg); /* NULL: it is none, or is over */
+	void *arg;
+};
+
 struct client {
 	struct ek_control *control;
+	struct ek_control_stream stream;
 	struct bufferevent *bev; /* NULL: a free place */
 	size_t scanned;		 /* leading bytes of the input that hold no newline */
 	bool too_long;		 /* within a line that is: dropped up to its newline */
@@ -86,8 +93,21 @@ static json_t *help(const struct ek_control_command *commands, size_t n)
 	return json_pack("{s:o}", "commands", list);
 }
 
+static json_t *run_command(const struct ek_control_command *command, void *arg,
+			   const json_t *request, struct ek_control_stream *stream,
+			   struct ek_error *error)
+{
+	if (!command->follow)
+		return command->handler(arg, request, error);
+	if (stream)
+		return command->follow(arg, request, stream, error);
+	ek_error_set(error, "\"%s\" needs a connection of its own", command->name);
+	return NULL;
+}
+
 static json_t *carry_out(const struct ek_control_command *commands, size_t n, void *arg,
-			 const json_t *request, struct ek_error *error)
+			 const json_t *request, struct ek_control_stream *stream,
+			 struct ek_error *error)
 {
 	const json_t *command = json_object_get(request, "command");
 	const char *name = json_string_value(command);
@@ -103,7 +123,7 @@ static json_t *carry_out(const struct ek_control_command *commands, size_t n, vo
 	}
 	for (size_t i = 0; i < n; i++)
 		if (!strcmp(commands[i].name, name))
-			return commands[i].handler(arg, request, error);
+			return run_command(&commands[i], arg, request, stream, error);
 	if (!strcmp(name, "help"))
 		return help(commands, n);
 	ek_error_set(error,
@@ -130,8 +150,8 @@ static char *answer_line(json_t *result, const struct ek_error *error)
 	return line;
 }
 
-char *ek_control_answer(const struct ek_control_command *commands, size_t n, void *arg,
-			const char *line, size_t length)
+static char *answer_request(const struct ek_control_command *commands, size_t n, void *arg,
+			    const char *line, size_t length, struct ek_control_stream *stream)
 {
 	struct ek_error error = {0};
 	json_error_t syntax;
@@ -140,12 +160,18 @@ char *ek_control_answer(const struct ek_control_command *commands, size_t n, voi
 
 	request = json_loadb(line, length, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &syntax);
 	if (request)
-		result = carry_out(commands, n, arg, request, &error);
+		result = carry_out(commands, n, arg, request, stream, &error);
 	else
 		ek_error_set(&error, "column %d: not JSON: %s", syntax.column, syntax.text);
 	answer = answer_line(result, &error);
 	json_decref(request);
 	return answer;
+}
+
+char *ek_control_answer(const struct ek_control_command *commands, size_t n, void *arg,
+			const char *line, size_t length)
+{
+	return answer_request(commands, n, arg, line, length, NULL);
 }
 
 int ek_control_string(const json_t *request, const char *key, const char **value,
@@ -163,8 +189,19 @@ int ek_control_string(const json_t *request, const char *key, const char **value
 
 /* --- one client ---------------------------------------------------------------------------- */
 
+static void end_stream(struct client *client)
+{
+	struct ek_control_stream stream = client->stream;
+
+	if (!stream.ended)
+		return;
+	stream.ended(stream.arg);
+	client->stream = (struct ek_control_stream){0};
+}
+
 static void drop(struct client *client)
 {
+	end_stream(client);
 	bufferevent_free(client->bev);
 	*client = (struct client){.control = client->control};
 }
@@ -190,12 +227,13 @@ static ssize_t first_line(struct client *client, struct evbuffer *input)
 
 static char *answer_to(struct client *client, struct evbuffer *input, size_t length)
 {
-	const struct ek_control *control = client->control;
+	struct ek_control *control = client->control;
 	struct ek_error error = {0};
 
 	if (!client->too_long && length <= EK_CONTROL_LINE_MAX)
-		return ek_control_answer(control->commands, control->n_commands, control->arg,
-					 (char *)evbuffer_pullup(input, length + 1), length);
+		return answer_request(control->commands, control->n_commands, control->arg,
+				      (char *)evbuffer_pullup(input, length + 1), length,
+				      &client->stream);
 	client->too_long = false;
 	ek_error_set(&error, "the line is longer than %u bytes", EK_CONTROL_LINE_MAX);
 	return answer_line(NULL, &error);
@@ -214,9 +252,15 @@ static void on_read(struct bufferevent *bev, void *arg)
 	struct evbuffer *input = bufferevent_get_input(bev);
 	struct evbuffer *output = bufferevent_get_output(bev);
 	struct client *client = arg;
-	ssize_t length = first_line(client, input);
+	ssize_t length;
 	char *answer;
 
+	if (client->stream.ended) { /* it has nothing more to ask */
+		client->more = false;
+		evbuffer_drain(input, evbuffer_get_length(input));
+		return;
+	}
+	length = first_line(client, input);
 	client->more = false;
 	if (length < 0) {
 		client->too_long |= evbuffer_get_length(input) > EK_CONTROL_LINE_MAX;
@@ -257,6 +301,7 @@ static void on_event(struct bufferevent *bev, short what, void *arg)
 	struct client *client = arg;
 
 	if (what & BEV_EVENT_EOF) {
+		end_stream(client);
 		client->ended = true;
 		drop_if_done(client);
 	} else if (what & BEV_EVENT_TIMEOUT && what & BEV_EVENT_READING &&
@@ -327,6 +372,43 @@ static void on_resume(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	evconnlistener_enable(control->listener);
+}
+
+/* --- streams ------------------------------------------------------------------------------- */
+
+static struct client *client_of(struct ek_control_stream *stream)
+{
+	return (struct client *)((char *)stream - offsetof(struct client, stream));
+}
+
+void ek_control_stream_begin(struct ek_control_stream *stream, void (*ended)(void *arg), void *arg)
+{
+	struct client *client = client_of(stream);
+
+	*stream = (struct ek_control_stream){ended, arg};
+	bufferevent_set_timeouts(client->bev, NULL, &client->control->idle);
+}
+
+bool ek_control_stream_send(struct ek_control_stream *stream, const json_t *line)
+{
+	struct evbuffer *output = bufferevent_get_output(client_of(stream)->bev);
+	char *text = evbuffer_get_length(output) < EK_CONTROL_STREAM_MAX
+			     ? json_dumps(line, DUMP_FLAGS)
+			     : NULL;
+	bool sent = text && evbuffer_add_printf(output, "%s\n", text) > 0;
+
+	free(text);
+	return sent;
+}
+
+void ek_control_stream_end(struct ek_control_stream *stream)
+{
+	struct client *client = client_of(stream);
+
+	end_stream(client);
+	client->ended = true;
+	bufferevent_disable(client->bev, EV_READ);
+	drop_if_done(client);
 }
 
 /* --- the socket ---------------------------------------------------------------------------- */

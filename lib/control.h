@@ -12,12 +12,17 @@
  * A handler runs on the event loop, so it does not block. It returns a new reference to the
  * result, or NULL with `error` filled. It does not close the socket it serves.
  *
+ * A command may go on talking after its answer: lines follow, each an object, until either side
+ * has enough. Nothing more can be asked on such a connection; a client that closes its sending
+ * side is told the end and then let go.
+ *
  * The process ignores SIGPIPE: libevent writes to clients that may have gone.
  */
 #ifndef EVENKEEL_CONTROL_H
 #define EVENKEEL_CONTROL_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <time.h>
 #include "error.h"
@@ -26,14 +31,20 @@
 #define EK_CONTROL_OUTPUT_MAX  (16u << 20) /* unread bytes beyond which no request is taken */
 #define EK_CONTROL_CLIENTS_MAX 32u
 #define EK_CONTROL_IDLE_MS     60000u
+#define EK_CONTROL_STREAM_MAX  (256u << 10) /* unread bytes beyond which a stream takes no more */
 
 struct event_base;
 struct ek_control;
+struct ek_control_stream; /* a client that is being told things */
 
 struct ek_control_command {
 	const char *name;
 	json_t *(*handler)(void *arg, const json_t *request, struct ek_error *error);
 	const char *description;
+	/* In place of `handler`: a command that goes on. It keeps `stream` if it returns a result.
+	 */
+	json_t *(*follow)(void *arg, const json_t *request, struct ek_control_stream *stream,
+			  struct ek_error *error);
 };
 
 /*
@@ -47,6 +58,16 @@ struct ek_control *ek_control_open(struct event_base *base, const char *path,
 				   struct ek_error *error);
 /* Drops every client and removes the socket. */
 void ek_control_close(struct ek_control *control);
+
+/*
+ * Who feeds the stream is told once, by `ended`, that it is over, whoever ended it; a last line may
+ * be sent from there, and the stream is not to be used afterwards. To be called by `follow`.
+ */
+void ek_control_stream_begin(struct ek_control_stream *stream, void (*ended)(void *arg), void *arg);
+/* False: the client is slow to read, or there is no memory, and the line is lost. */
+bool ek_control_stream_send(struct ek_control_stream *stream, const json_t *line);
+/* The client is let go once it has read everything. */
+void ek_control_stream_end(struct ek_control_stream *stream);
 
 /* Another idle time than EK_CONTROL_IDLE_MS, for clients that connect from now on. */
 void ek_control_set_idle(struct ek_control *control, unsigned int ms);

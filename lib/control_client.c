@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * One question to evenkeeld. The command line calls it; it owns a socket for as long as a call
- * lasts. Blocking calls with SO_SNDTIMEO and SO_RCVTIMEO set to what is left of the deadline:
- * that covers connect() too, which waits when the listener's backlog is full.
+ * One question to evenkeeld, with one answer or a stream of them. The command line calls it; it
+ * owns a socket for as long as a call lasts. Blocking calls with SO_SNDTIMEO and SO_RCVTIMEO set to
+ * what is left of the deadline: that covers connect() too, which waits when the listener's backlog
+ * is full.
  */
 #include <errno.h>
+#include <poll.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -85,6 +87,18 @@ static void explain(const struct call *call, int err, struct ek_error *error)
 	}
 }
 
+/* What ended a stream that nobody asked to end. */
+static void explain_end(const struct call *call, int err, struct ek_error *error)
+{
+	if (err == -EPIPE || err == -ECONNRESET)
+		ek_error_set(error, "evenkeeld on %s has ended; its log may say why", call->path);
+	else if (err == -EPROTO)
+		ek_error_set(error, "what came from %s is not one of evenkeeld's lines",
+			     call->path);
+	else
+		explain(call, err, error);
+}
+
 int ek_control_address(const char *path, struct sockaddr_un *out, struct ek_error *error)
 {
 	size_t length = strlen(path);
@@ -98,6 +112,12 @@ int ek_control_address(const char *path, struct sockaddr_un *out, struct ek_erro
 	memcpy(out->sun_path, path, length);
 	return 0;
 }
+
+struct received {
+	char *text;
+	size_t size, used;
+	size_t seen; /* leading bytes that hold no newline */
+};
 
 static int send_all(const struct call *call, const char *text, size_t length)
 {
@@ -134,51 +154,60 @@ static int send_request(const struct call *call, const json_t *request)
 	return err;
 }
 
-/* Appends what has come to *text. 0, or -errno; -EPIPE when no more will. */
-static int receive_some(const struct call *call, char **text, size_t *size, size_t *used)
+/* Appends what has come. 0, or -errno; -EPIPE when no more will. */
+static int receive_some(const struct call *call, struct received *r)
 {
 	int err = arm(call);
 	ssize_t got;
 
 	if (err)
 		return err;
-	if (*used == *size) {
-		size_t larger = *size ? 2 * *size : 1 << 16;
-		char *grown = realloc(*text, larger);
+	if (r->used == r->size) {
+		size_t larger = r->size ? 2 * r->size : 1 << 16;
+		char *grown = realloc(r->text, larger);
 
 		if (!grown)
 			return -ENOMEM;
-		*text = grown;
-		*size = larger;
+		r->text = grown;
+		r->size = larger;
 	}
-	got = recv(call->fd, *text + *used, *size - *used, 0);
+	got = recv(call->fd, r->text + r->used, r->size - r->used, 0);
 	if (got == 0)
 		return -EPIPE;
 	if (got < 0)
 		return errno == EINTR ? 0 : -errno;
-	*used += got;
+	r->used += got;
 	return 0;
 }
 
-/* Reads up to a newline. The answer may be of any size: the deadline bounds it. */
-static int receive_line(const struct call *call, char **line, size_t *length)
+/* Length of the first line, or -EAGAIN when its end has not come. */
+static ssize_t first_line(struct received *r)
 {
-	size_t size = 0, used = 0, seen = 0;
-	char *text = NULL, *end = NULL;
+	const char *end =
+		r->used > r->seen ? memchr(r->text + r->seen, '\n', r->used - r->seen) : NULL;
 
-	while (!end) {
-		int err = receive_some(call, &text, &size, &used);
+	r->seen = end ? 0 : r->used;
+	return end ? end - r->text : -EAGAIN;
+}
 
-		if (err) {
-			free(text);
+static void drop_line(struct received *r, size_t length)
+{
+	r->used -= length + 1;
+	memmove(r->text, r->text + length + 1, r->used);
+}
+
+/* Reads up to a newline. The answer may be of any size: the deadline bounds it. */
+static ssize_t receive_line(const struct call *call, struct received *r)
+{
+	ssize_t length;
+	int err;
+
+	while ((length = first_line(r)) < 0) {
+		err = receive_some(call, r);
+		if (err)
 			return err;
-		}
-		end = memchr(text + seen, '\n', used - seen);
-		seen = used;
 	}
-	*line = text;
-	*length = end - text;
-	return 0;
+	return length;
 }
 
 static json_t *result_of(const char *line, size_t length, struct ek_error *error)
@@ -201,32 +230,147 @@ static json_t *result_of(const char *line, size_t length, struct ek_error *error
 	return result;
 }
 
+/* Connects, asks, and reads the first line: its length, or -errno. */
+static ssize_t begin(struct call *call, const struct sockaddr_un *address, const json_t *request,
+		     struct received *r)
+{
+	int err;
+
+	call->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	err = call->fd < 0 ? -errno : arm(call);
+	if (!err && connect(call->fd, (const struct sockaddr *)address, sizeof(*address)))
+		err = -errno;
+	if (!err)
+		err = send_request(call, request);
+	return err ? err : receive_line(call, r);
+}
+
+static void finish(struct call *call, struct received *r)
+{
+	free(r->text);
+	if (call->fd >= 0)
+		close(call->fd);
+}
+
 json_t *ek_control_call(const char *path, const json_t *request, unsigned int deadline_ms,
 			struct ek_error *error)
 {
 	struct call call = {path, -1, deadline_ms, now_ms() + deadline_ms};
+	struct received received = {0};
 	struct sockaddr_un address;
 	json_t *result = NULL;
-	char *line = NULL;
-	size_t length;
-	int err;
+	ssize_t length;
 
 	if (ek_control_address(path, &address, error))
 		return NULL;
-	call.fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	err = call.fd < 0 ? -errno : arm(&call);
-	if (!err && connect(call.fd, (struct sockaddr *)&address, sizeof(address)))
-		err = -errno;
-	if (!err)
-		err = send_request(&call, request);
-	if (!err)
-		err = receive_line(&call, &line, &length);
-	if (err)
-		explain(&call, err, error);
+	length = begin(&call, &address, request, &received);
+	if (length < 0)
+		explain(&call, length, error);
 	else
-		result = result_of(line, length, error);
-	free(line);
-	if (call.fd >= 0)
-		close(call.fd);
+		result = result_of(received.text, length, error);
+	finish(&call, &received);
 	return result;
+}
+
+/* --- streams --------------------------------------------------------------------------------- */
+
+#define LINE_MAX_BYTES (1u << 20)
+
+struct stream {
+	struct call call;
+	struct received received;
+	const struct ek_control_follower *follower;
+	bool enough; /* the daemon was asked to end */
+};
+
+/* From now on there is a deadline again. */
+static void ask_to_end(struct stream *s)
+{
+	if (s->enough)
+		return;
+	s->enough = true;
+	s->call.deadline = now_ms() + s->call.deadline_ms;
+	shutdown(s->call.fd, SHUT_WR);
+}
+
+/* Every line that has come. 0, or -EPROTO. */
+static int hand_over(struct stream *s)
+{
+	ssize_t length;
+
+	while ((length = first_line(&s->received)) >= 0) {
+		json_t *line = json_loadb(s->received.text, length, 0, NULL);
+		bool more = line && s->follower->each(s->follower->arg, line);
+
+		json_decref(line);
+		if (!line)
+			return -EPROTO;
+		if (!more)
+			ask_to_end(s);
+		drop_line(&s->received, length);
+	}
+	return s->received.used > LINE_MAX_BYTES ? -EPROTO : 0;
+}
+
+/* Until there is something to read, or a signal has come. */
+static int wait_for_more(struct stream *s)
+{
+	struct pollfd fd = {.fd = s->call.fd, .events = POLLIN};
+	struct timespec limit = {.tv_sec = 3600};
+	int n;
+
+	if (!s->enough) /* no deadline, so one far away */
+		s->call.deadline = now_ms() + 2 * 3600 * 1000;
+	else
+		limit = (struct timespec){.tv_sec = s->call.deadline_ms / 1000 + 1};
+	n = ppoll(&fd, 1, &limit, s->follower->unblocked);
+	if (*s->follower->stop)
+		ask_to_end(s);
+	if (n < 0 && errno != EINTR)
+		return -errno;
+	return n > 0 || s->enough ? receive_some(&s->call, &s->received) : 0;
+}
+
+static int follow(struct stream *s)
+{
+	int err;
+
+	do {
+		err = hand_over(s);
+		if (!err)
+			err = wait_for_more(s);
+	} while (!err);
+	return s->enough && err == -EPIPE ? 0 : err;
+}
+
+int ek_control_follow(const char *path, const json_t *request, unsigned int deadline_ms,
+		      const struct ek_control_follower *follower, struct ek_error *error)
+{
+	struct stream s = {.call = {path, -1, deadline_ms, now_ms() + deadline_ms},
+			   .follower = follower};
+	struct sockaddr_un address;
+	json_t *answer = NULL;
+	ssize_t length;
+	int err = ek_control_address(path, &address, error);
+
+	if (err)
+		return err;
+	length = begin(&s.call, &address, request, &s.received);
+	if (length >= 0) {
+		answer = result_of(s.received.text, length, error);
+		err = answer ? 0 : -EPERM;
+		drop_line(&s.received, length);
+	} else {
+		err = length;
+		explain(&s.call, err, error);
+	}
+	if (!err) {
+		follower->begun(follower->arg, answer);
+		err = follow(&s);
+		if (err)
+			explain_end(&s.call, err, error);
+	}
+	json_decref(answer);
+	finish(&s.call, &s.received);
+	return err;
 }

@@ -13,9 +13,12 @@
 #include "hashkey.h"
 #include "ip.h"
 #include "log.h"
+#include "path_learn.h"
+#include "reach.h"
 #include "reload.h"
 #include "ring.h"
 #include "status.h"
+#include "trace.h"
 #include "world.h"
 
 #define STATE_DIR "/var/lib/evenkeel"
@@ -75,31 +78,29 @@ static bool alive(const struct ek_member *m)
 uint64_t ek_controller_nexthop(const struct ek_controller *c, const struct ek_service_runtime *s,
 			       const struct ek_member *m, uint16_t *mtu, char *text, size_t size)
 {
-	const struct ek_nexthop *hop = ek_netlink_nexthop(c->netlink, &m->backend->address);
 	unsigned int flags = (alive(m) ? EK_NEXTHOP_ALIVE : 0) |
 			     (ek_controller_weight(c, s, m) ? 0 : EK_NEXTHOP_DRAINING);
-	char gateway[EK_IP_TEXT];
+	struct ek_path path;
 	uint64_t mac = 0;
-	int port;
 
-	if (!hop || hop->state != EK_NEXTHOP_OK) {
-		if (text)
-			snprintf(text, size, "%s",
-				 ek_nexthop_state_text(hop ? hop->state : EK_NEXTHOP_NO_ROUTE));
-		return EK_NEXTHOP(0, 0, flags);
-	}
-	port = ek_ports_by_ifindex(c->ports, hop->ifindex);
-	if (port < 0) {
-		if (text)
-			snprintf(text, size, "leaves by an interface that is not in 'interfaces'");
-		return EK_NEXTHOP(0, 0, flags);
-	}
-	memcpy(&mac, hop->mac, sizeof(hop->mac));
-	if (mtu)
-		*mtu = hop->mtu < UINT16_MAX ? hop->mtu : UINT16_MAX;
+	ek_reach_judge(c, s, m, &path);
 	if (text)
-		snprintf(text, size, "%s", ek_ip_format(&hop->gateway, gateway));
-	return EK_NEXTHOP(mac, port, flags | EK_NEXTHOP_RESOLVED);
+		snprintf(text, size, "%s", path.text);
+	if (mtu)
+		*mtu = ek_path_learn_limit(c->paths, &m->backend->address, path.mtu);
+	if (!path.usable)
+		return EK_NEXTHOP(0, 0, flags);
+	memcpy(&mac, path.mac, sizeof(path.mac));
+	return EK_NEXTHOP(mac, path.port, flags | EK_NEXTHOP_RESOLVED);
+}
+
+static bool is_local(const struct ek_controller *c, const struct ek_service_runtime *s,
+		     const struct ek_member *m)
+{
+	struct ek_path path;
+
+	ek_reach_judge(c, s, m, &path);
+	return path.local;
 }
 
 static void free_intent(struct ek_intent *intent)
@@ -161,6 +162,7 @@ static int make_service_intent(const struct ek_controller *c, const struct ek_se
 
 		b->address = m->backend->address;
 		b->nexthop = ek_controller_nexthop(c, s, m, &b->mtu, NULL, 0);
+		b->local = is_local(c, s, m);
 		if (preview ? ek_controller_eligible(c, s, m) || presumed_up(m)
 			    : s->warm && ek_controller_eligible(c, s, m))
 			b->weight = ek_controller_weight(c, s, m);
@@ -226,6 +228,7 @@ static int apply_world(struct ek_controller *c, struct ek_world *world, struct e
 			restart_passes(world);
 		ek_plan_commit(&c->state, &plan);
 		take_numbers(world, &intent);
+		ek_reach_report(c, world);
 		if (c->ha)
 			ek_ha_applied(c->ha);
 	}
@@ -312,9 +315,18 @@ static void sample_backend(struct ek_controller *c, struct ek_backend_runtime *b
 	b->last = now;
 }
 
+static void sample_counters(uint64_t *last, double *rate, const uint64_t *now, size_t n,
+			    double elapsed)
+{
+	for (size_t i = 0; i < n; i++) {
+		rate[i] = (now[i] - last[i]) / elapsed;
+		last[i] = now[i];
+	}
+}
+
 static void sample_rates(struct ek_controller *c)
 {
-	uint64_t drops[EK_DROP_COUNT];
+	uint64_t drops[EK_DROP_COUNT], answers[EK_ANSWER_COUNT];
 	struct timespec now;
 	double elapsed;
 
@@ -327,12 +339,11 @@ static void sample_rates(struct ek_controller *c)
 		for (size_t j = 0; j < c->world.services[i].n_members; j++)
 			if (c->world.services[i].members[j].backend->index)
 				sample_backend(c, c->world.services[i].members[j].backend, elapsed);
-	if (ek_datapath_drops(c->datapath, drops))
-		return;
-	for (size_t i = 0; i < EK_DROP_COUNT; i++) {
-		c->drops_per_second[i] = (drops[i] - c->drops[i]) / elapsed;
-		c->drops[i] = drops[i];
-	}
+	if (!ek_datapath_drops(c->datapath, drops))
+		sample_counters(c->drops, c->drops_per_second, drops, EK_DROP_COUNT, elapsed);
+	if (!ek_datapath_answers(c->datapath, answers))
+		sample_counters(c->answers, c->answers_per_second, answers, EK_ANSWER_COUNT,
+				elapsed);
 }
 
 static void every_second(evutil_socket_t fd, short what, void *arg)
@@ -426,6 +437,7 @@ static void begin_rates(struct ek_controller *c)
 {
 	clock_gettime(CLOCK_MONOTONIC, &c->sampled);
 	ek_datapath_drops(c->datapath, c->drops);
+	ek_datapath_answers(c->datapath, c->answers);
 	for (size_t i = 0; i < c->world.n_services; i++)
 		for (size_t j = 0; j < c->world.services[i].n_members; j++) {
 			struct ek_backend_runtime *b = c->world.services[i].members[j].backend;
@@ -464,8 +476,10 @@ static int open_data_plane(struct ek_controller *c, struct ek_error *error)
 	explicit_bzero(&key, sizeof(key));
 	if (!err)
 		err = ek_state_init(&c->state, c->config->limits.backends);
-	if (!err)
+	if (!err) {
 		c->state.clock = ek_datapath_clock(c->datapath);
+		ek_datapath_set_rates(c->datapath, &c->config->icmp);
+	}
 	if (!err && ek_datapath_adopted(c->datapath)) {
 		ek_datapath_keep_ports(c->datapath, c->config);
 		err = ek_datapath_snapshot(c->datapath, &c->state, error);
@@ -538,9 +552,14 @@ int ek_controller_start(struct ek_controller *c, struct event_base *base,
 		 * data plane forwards all the while; a new one has no service yet. */
 		err = ek_ports_configure(c->ports, c->config, error);
 	}
+	if (!err) { /* also ends a trace that a killed controller left */
+		c->tracer = ek_tracer_new(c);
+		err = c->tracer ? 0 : -ENOMEM;
+	}
 	if (!err) {
 		c->gateway = ek_gateway_new(c->base, c->datapath);
-		err = c->gateway ? 0 : -ENOMEM;
+		c->paths = ek_path_learn_new(c);
+		err = c->gateway && c->paths ? 0 : -ENOMEM;
 	}
 	if (!err) /* before there are instances: their leases may have been a gateway's */
 		announce(c);
@@ -575,7 +594,11 @@ void ek_controller_stop(struct ek_controller *c, bool detach)
 
 	ek_ha_free(c->ha, !detach);
 	c->ha = NULL;
+	ek_tracer_free(c->tracer);
+	c->tracer = NULL;
 	ek_gateway_free(c->gateway, detach);
+	ek_path_learn_free(c->paths);
+	c->paths = NULL;
 	if (c->health)
 		ek_world_free(&c->world, c);
 	if (c->health)
@@ -642,6 +665,7 @@ static int swap_in(struct ek_controller *c, struct ek_config *next, char *text,
 		return err;
 	}
 	ek_world_replace(&c->world, &world, c);
+	ek_datapath_set_rates(c->datapath, &next->icmp);
 	ek_config_free(c->config);
 	free(c->text);
 	c->config = next;

@@ -22,6 +22,8 @@
 #include "ports.h"
 
 struct ek_gateway;
+struct ek_path_learn;
+struct ek_tracer;
 
 struct ek_controller_options {
 	const char *config_path;
@@ -40,6 +42,7 @@ struct ek_backend_runtime {
 	double packets_per_second, bytes_per_second;
 	/* Passes of the sweep that finished since the data plane was last changed. */
 	unsigned int passes_since_change;
+	char misfit[160]; /* what the log said last of why the service's method cannot reach it */
 };
 
 struct ek_member {
@@ -58,7 +61,8 @@ struct ek_service_runtime {
 	 * it for hours.
 	 */
 	bool warm;
-	time_t born; /* CLOCK_MONOTONIC seconds */
+	time_t born;	  /* CLOCK_MONOTONIC seconds */
+	char narrow[200]; /* what its paths are too narrow for, as the log said it, or "" */
 };
 
 struct ek_world {
@@ -82,6 +86,8 @@ struct ek_controller {
 	struct ek_ports *ports;
 	struct ek_control *control;
 	struct ek_gateway *gateway;
+	struct ek_path_learn *paths;
+	struct ek_tracer *tracer;
 	struct ek_ha *ha; /* NULL: the node stands alone */
 	bool left;	  /* its peers; it changes nothing any more */
 	char *text;	  /* what `config` was read from */
@@ -93,6 +99,8 @@ struct ek_controller {
 	struct timespec sampled;
 	uint64_t drops[EK_DROP_COUNT];
 	double drops_per_second[EK_DROP_COUNT];
+	uint64_t answers[EK_ANSWER_COUNT];
+	double answers_per_second[EK_ANSWER_COUNT];
 	time_t started, loaded;
 	struct ek_reload_report reload;
 };

@@ -22,6 +22,14 @@ static bool wants_color(void)
 	return isatty(STDOUT_FILENO) && !(no_color && *no_color);
 }
 
+struct ek_render cli_render(const struct cli *cli)
+{
+	return (struct ek_render){.out = stdout,
+				  .color = wants_color(),
+				  .now = time(NULL),
+				  .all = cli->option[CLI_ALL] != NULL};
+}
+
 json_t *cli_call(const struct cli *cli, json_t *request)
 {
 	struct ek_error error = {0};
@@ -36,7 +44,7 @@ json_t *cli_call(const struct cli *cli, json_t *request)
 int cli_show(const struct cli *cli, json_t *result,
 	     void (*render)(const struct ek_render *render, const json_t *result))
 {
-	struct ek_render how = {.out = stdout, .color = wants_color(), .now = time(NULL)};
+	struct ek_render how = cli_render(cli);
 
 	if (cli->json)
 		print_json(result);

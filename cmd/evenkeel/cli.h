@@ -23,6 +23,11 @@ enum cli_option {
 	CLI_PACKET,
 	CLI_TIMEOUT,
 	CLI_FORCE,
+	CLI_WATCH,
+	CLI_ALL,
+	CLI_DROPS,
+	CLI_RATE,
+	CLI_PCAP,
 	CLI_OPTIONS,
 };
 
@@ -47,9 +52,13 @@ json_t *cli_call(const struct cli *cli, json_t *request);
 int cli_show(const struct cli *cli, json_t *result,
 	     void (*render)(const struct ek_render *render, const json_t *result));
 
+/* How results are shown: for commands that show more than one. */
+struct ek_render cli_render(const struct cli *cli);
+
 /* The commands: `arguments` ends with NULL, and main() has checked how many there are. */
 int command_status(const struct cli *cli, char **arguments);
 int command_drops(const struct cli *cli, char **arguments);
+int command_trace(const struct cli *cli, char **arguments);
 int command_flows(const struct cli *cli, char **arguments);
 int command_explain(const struct cli *cli, char **arguments);
 int command_drain(const struct cli *cli, char **arguments);

@@ -119,6 +119,10 @@ int command_flows(const struct cli *cli, char **arguments)
 	(void)arguments;
 	if (limit < 0)
 		return CLI_USAGE;
+	if (cli->option[CLI_COUNT] && *cli->option[CLI_COUNT]) {
+		fprintf(stderr, "evenkeel: flows: --count takes no number\n");
+		return CLI_USAGE;
+	}
 	total = json_pack("{s:[], s:i, s:i}", list, "matched", 0, "in_flux", 0);
 	code = collect(cli, total, limit);
 	if (code) {

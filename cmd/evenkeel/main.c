@@ -25,7 +25,20 @@ static const struct command {
 } commands[] = {
 	{"status", command_status, 1, 0, "[SERVICE]",
 	 "the node, its interfaces, services and backends", NULL},
-	{"drops", command_drops, 0, 0, "", "why packets were dropped, and how many", NULL},
+	{"drops", command_drops, 0, TAKES(WATCH) | TAKES(ALL), "[OPTION]...",
+	 "why packets were dropped or answered, and how many",
+	 "  --all                 also reasons that there was no packet for\n"
+	 "  --watch               again every second\n"},
+	{"trace", command_trace, 1,
+	 TAKES(SERVICE) | TAKES(CLIENT) | TAKES(DROPS) | TAKES(RATE) | TAKES(COUNT) | TAKES(PCAP),
+	 "[OPTION]...", "what is decided about packets, as it is decided",
+	 "  --service SERVICE     only packets of this service\n"
+	 "  --client ADDRESS      only packets from this address, and errors about them\n"
+	 "  --drops               only packets that are dropped\n"
+	 "  --rate N              at most N a second and CPU (100)\n"
+	 "  --count N             end after N\n"
+	 "  --pcap FILE           also write the frames to FILE, as they came; -: standard output\n"
+	 "Until Ctrl-C. While it runs, every packet takes the longer way through the program.\n"},
 	{"flows", command_flows, 0,
 	 TAKES(SERVICE) | TAKES(BACKEND) | TAKES(CLIENT) | TAKES(LIMIT) | TAKES(COUNT),
 	 "[OPTION]...", "the connections in the table",
@@ -74,10 +87,15 @@ static const struct option options[] = {
 	{"backend", required_argument, NULL, OF_COMMAND + CLI_BACKEND},
 	{"client", required_argument, NULL, OF_COMMAND + CLI_CLIENT},
 	{"limit", required_argument, NULL, OF_COMMAND + CLI_LIMIT},
-	{"count", no_argument, NULL, OF_COMMAND + CLI_COUNT},
+	{"count", optional_argument, NULL, OF_COMMAND + CLI_COUNT}, /* of trace: a number */
 	{"packet", required_argument, NULL, OF_COMMAND + CLI_PACKET},
 	{"timeout", required_argument, NULL, OF_COMMAND + CLI_TIMEOUT},
 	{"force", no_argument, NULL, OF_COMMAND + CLI_FORCE},
+	{"watch", no_argument, NULL, OF_COMMAND + CLI_WATCH},
+	{"all", no_argument, NULL, OF_COMMAND + CLI_ALL},
+	{"drops", no_argument, NULL, OF_COMMAND + CLI_DROPS},
+	{"rate", required_argument, NULL, OF_COMMAND + CLI_RATE},
+	{"pcap", required_argument, NULL, OF_COMMAND + CLI_PCAP},
 	{NULL, 0, NULL, 0},
 };
 

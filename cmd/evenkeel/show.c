@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* The commands that look and change nothing. */
+#include <unistd.h>
 #include "cli.h"
 
 int command_status(const struct cli *cli, char **arguments)
@@ -11,6 +12,15 @@ int command_status(const struct cli *cli, char **arguments)
 
 int command_drops(const struct cli *cli, char **arguments)
 {
+	int code;
+
 	(void)arguments;
-	return cli_ask(cli, json_pack("{s:s}", "command", "drops"), ek_render_drops);
+	for (;;) {
+		if (cli->option[CLI_WATCH] && isatty(STDOUT_FILENO))
+			printf("\033[H\033[J"); /* home, and clear */
+		code = cli_ask(cli, json_pack("{s:s}", "command", "drops"), ek_render_drops);
+		if (code || !cli->option[CLI_WATCH] || fflush(stdout))
+			return code;
+		sleep(1);
+	}
 }

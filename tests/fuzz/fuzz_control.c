@@ -31,8 +31,8 @@ static json_t *handle_fail(void *arg, const json_t *request, struct ek_error *er
 }
 
 static const struct ek_control_command commands[] = {
-	{"echo", handle_echo, "says it again"},
-	{"fail", handle_fail, "says it as an error"},
+	{"echo", handle_echo, "says it again", NULL},
+	{"fail", handle_fail, "says it as an error", NULL},
 };
 
 static void check_answer(const char *line, size_t length)
@@ -57,6 +57,7 @@ static void check_rendering(const json_t *answer)
 
 	ek_render_status(&render, answer);
 	ek_render_drops(&render, answer);
+	ek_render_trace(&render, answer);
 	fclose(render.out);
 	for (size_t i = 0; i < length; i++)
 		assert((unsigned char)text[i] >= 0x20 || text[i] == '\n');

@@ -110,13 +110,13 @@ static json_t *handle_huge(void *arg, const json_t *request, struct ek_error *er
 }
 
 static const struct ek_control_command commands[] = {
-	{"echo", handle_echo, "says it again"},
-	{"fail", handle_fail, "fails"},
-	{"silent", handle_silent, "fails mutely"},
-	{"cut", handle_cut, "fails in half a character"},
-	{"number", handle_number, "numbers"},
-	{"big", handle_big, "a megabyte"},
-	{"huge", handle_huge, "more than the output limit"},
+	{"echo", handle_echo, "says it again", NULL},
+	{"fail", handle_fail, "fails", NULL},
+	{"silent", handle_silent, "fails mutely", NULL},
+	{"cut", handle_cut, "fails in half a character", NULL},
+	{"number", handle_number, "numbers", NULL},
+	{"big", handle_big, "a megabyte", NULL},
+	{"huge", handle_huge, "more than the output limit", NULL},
 };
 #define N_COMMANDS (sizeof(commands) / sizeof(*commands))
 
