@@ -26,8 +26,8 @@ static __always_inline bool allow(enum allowance kind, __u32 rate)
 
 	if (!a)
 		return false;
-	if (a->second != tick) {
-		a->second = tick;
+	if (a->tick != tick) {
+		a->tick = tick;
 		a->spent = 0;
 	}
 	if (a->spent >= rate)

@@ -3,7 +3,7 @@
  * Generic UDP Encapsulation (draft-ietf-intarea-gue-09): variant 0, a header of four bytes that
  * says which protocol follows, or variant 1, the packet right behind the UDP header. depart.h calls
  * it. The source port differs from flow to flow, so that routers and NICs that look no further
- * spread the tunnel over their paths and queues (section 5.11 there; RFC 6335 on the range).
+ * spread the tunnel over their paths and queues; its range is that of RFC 6335, section 6.
  *
  * The UDP checksum is zero, over IPv6 too, as RFC 6935 and RFC 6936 allow a tunnel whose packets
  * have checksums of their own: summing a packet up costs more than forwarding it, and what could be
@@ -25,8 +25,7 @@ static __always_inline __u32 gue_shim(const struct departure *d)
 	return sizeof(struct udphdr) + (d->gue_header ? GUE_HEADER : 0);
 }
 
-/* A direct packet has GUE_MOST bytes there too: its IP header is no shorter than what is missing.
- */
+/* A direct packet has GUE_MOST bytes there, too: its own IP header begins among them. */
 static __always_inline int gue_write(void *udp, const struct departure *d)
 {
 	const __be16 port = bpf_htons(GUE_FIRST_PORT | ((__u32)d->hash & GUE_PORTS_MASK));

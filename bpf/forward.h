@@ -153,8 +153,7 @@ static __always_inline int forward(struct xdp_md *ctx, const struct packet *p,
 	return verdict ?: transmit(ctx, to, port);
 }
 
-/* For select_unusual()'s choice. What was forwarded has the tags of its egress port and no others.
- */
+/* For select_unusual()'s choice. What is forwarded keeps no tags but its egress port's. */
 verified_alone int forward_unusual(struct xdp_md *ctx)
 {
 	struct work *w = work_here();
@@ -171,7 +170,7 @@ verified_alone int forward_unusual(struct xdp_md *ctx)
 		return -EK_DROP_NO_RING;
 	service = &table->slot[w->slot & (EK_SERVICE_SLOTS - 1)];
 	backend = backend_at(w->backend);
-	if (!backend || backend->service != service->id)
+	if (!backend)
 		return -EK_DROP_NO_BACKEND;
 	nexthop = backend->nexthop;
 	verdict = nexthop_verdict(nexthop);

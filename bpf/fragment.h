@@ -57,6 +57,17 @@ verified_alone int fragment_remember(struct xdp_md *ctx)
 	return 0;
 }
 
+/* Whether the backend still is the service's: either may have gone since, and come as another. */
+static __always_inline bool fragment_fits(const struct work *w)
+{
+	__u32 zero = 0;
+	struct ek_service_table *table = bpf_map_lookup_elem(&services, &zero);
+	struct ek_backend *backend = backend_at(w->backend);
+
+	return table && backend &&
+	       backend->service == table->slot[w->slot & (EK_SERVICE_SLOTS - 1)].id;
+}
+
 static __always_inline bool fragment_recall(struct work *w)
 {
 	const __u64 *at = fragment_at(w->fragment);
@@ -71,7 +82,10 @@ static __always_inline bool fragment_recall(struct work *w)
 	w->slot = word >> 15 & (EK_SERVICE_SLOTS - 1);
 	w->backend = word & EK_BACKENDS_MAX;
 	w->hash = w->fragment;
-	return w->backend;
+	if (w->backend && fragment_fits(w))
+		return true;
+	w->backend = EK_BACKEND_NONE;
+	return false;
 }
 
 /*

@@ -172,10 +172,10 @@ struct {
 	__type(value, __u64);
 } fragments SEC(".maps");
 
-/* Answers that a CPU may still give, by kind. Writer and reader: data plane. */
+/* Answers that a CPU gave in a tick, by kind. Writer and reader: data plane. */
 enum allowance { ALLOWANCE_ECHO, ALLOWANCE_ERROR, ALLOWANCE_COUNT };
 struct allowed {
-	__u64 second; /* jiffies in which it began */
+	__u64 tick;
 	__u32 spent;
 	__u32 pad;
 };

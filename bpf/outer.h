@@ -13,6 +13,7 @@
 #include "ethernet.h"
 #include "work.h"
 
+/* A function of its own: what is seldom needed must not cost the usual path registers. */
 verified_alone int note_fits(__u32 mtu, __u32 overhead)
 {
 	struct work *w = work_here();

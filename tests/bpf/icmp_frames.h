@@ -145,8 +145,8 @@ static inline void expect_silent_drop(const char *what, const struct frame *in,
 static inline void begin_tick(const struct fixture *f, uint32_t echo_rate, uint32_t error_rate)
 {
 	struct {
-		uint64_t second;
-		uint32_t spent, missed;
+		uint64_t tick;
+		uint32_t spent, pad;
 	} values[CPUS_MAX] = {0};
 	cpu_set_t one;
 
@@ -156,7 +156,7 @@ static inline void begin_tick(const struct fixture *f, uint32_t echo_rate, uint3
 	for (uint32_t kind = 0; kind < 2; kind++) {
 		/* Spent in another tick: that counts no more. */
 		for (uint32_t cpu = 0; cpu < f->cpus; cpu++)
-			values[cpu].second = 12345, values[cpu].spent = UINT32_MAX;
+			values[cpu].tick = 12345, values[cpu].spent = UINT32_MAX;
 		assert_int_equal(bpf_map_update_elem(bpf_map__fd(f->skeleton->maps.allowances),
 						     &kind, values, BPF_ANY),
 				 0);

@@ -208,6 +208,9 @@ static void choose_slot(struct round *r)
 	uint32_t origin = any_row(r->number);
 	uint32_t current = one_in(3) ? origin : any_row(r->number);
 
+	/* No ring names another service's: the usual path does not look, the unusual one would. */
+	if (r->wild)
+		current = row_of(r->number, chance(PER_SERVICE));
 	r->slot = ek_slot(one_in(50) ? EK_BACKEND_NONE : current, origin, !one_in(5));
 	r->f->rings[r->number]->slot[ek_ring_index(hash)] = r->slot;
 }

@@ -300,6 +300,60 @@ static void test_varied_source(void **state)
 	fixture_fill(f);
 }
 
+/* --- the outer IPv4 checksum ----------------------------------------------------------------- */
+
+/* The greater the identification, the less the checksum: from `from` on it is nothing and less. */
+static void expect_ids(struct fixture *f, const struct method *m, unsigned int from)
+{
+	struct variant v = {.packet = {.tcp_flags = ACK, .tos = 0xff}};
+	static struct frame in;
+	static struct result r;
+
+	for (unsigned int id = from; id < from + 8; id++) {
+		v.packet.id = 0x10000 | id % 0xffff;
+		build(&in, &v, 4);
+		run(f, &in, &r);
+		expect_usual("outer checksum", f, m, &ways_out[0], &in, &r);
+	}
+}
+
+/*
+ * From sums that want their carries added three times: sources and lengths that are great as they
+ * lie, and either byte of the checksum next to nothing, for the sum may be of swapped bytes.
+ */
+static void expect_carries(struct fixture *f, const struct method *m)
+{
+	static const char *const sources[] = {"255.255.255.255", "1.0.255.255", "255.254.255.254"};
+	const struct variant v = {.packet = {.tcp_flags = ACK, .tos = 0xff, .id = 0x10000}};
+	static struct frame in;
+	static struct result r;
+	unsigned int zero;
+
+	for (size_t i = 0; i < sizeof(sources) / sizeof(sources[0]); i++) {
+		f->ports[OWN_PORT].source4 = address(sources[i]).words[3];
+		build(&in, &v, 4);
+		run(f, &in, &r);
+		zero = read16(&r.out, ETHERNET + 10);
+		for (unsigned int k = 0; k < 4; k++) {
+			expect_ids(f, m, zero + 0xffff - 4 + k);
+			expect_ids(f, m, zero + 0xffff - 4 + 0x100 * k);
+		}
+	}
+}
+
+static void test_outer_checksum(void **state)
+{
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < N_METHODS; i++) {
+		if (!is_tunnel(&methods[i]) || methods[i].outer != 4)
+			continue;
+		arrange(f, &methods[i], &ways_out[0]);
+		expect_carries(f, &methods[i]);
+	}
+	fixture_fill(f);
+}
+
 /* --- GUE ------------------------------------------------------------------------------------- */
 
 /* A flow keeps its port; flows to the same backend have many, all over the range. */
@@ -596,6 +650,7 @@ int main(void)
 		cmocka_unit_test(test_mtu),
 		cmocka_unit_test(test_no_source),
 		cmocka_unit_test(test_varied_source),
+		cmocka_unit_test(test_outer_checksum),
 		cmocka_unit_test(test_gue_source_ports),
 		cmocka_unit_test(test_tos_every_dscp_and_ecn),
 		cmocka_unit_test(test_tos_checksums),

@@ -137,6 +137,11 @@ static void error(struct frame *f)
 		put_checksum(icmp + 2, 0xffff - residue(sum_bytes(0, icmp, 36)));
 }
 
+static void padded(struct frame *f)
+{
+	put_pattern(f, 18);
+}
+
 static const struct packet packets[] = {
 	{"one extension header", 6, IPPROTO_TCP, 20, options_1, 0},
 	{"one extension header, UDP", 6, IPPROTO_UDP, 21, options_1, 0},
@@ -177,6 +182,8 @@ static const struct packet portless[] = {
 	{"a checksum that is cut off", 4, IPPROTO_DCCP, 7, NULL, EK_DROP_NOT_REWRITABLE},
 	{"a checksum that just fits", 6, IPPROTO_UDPLITE, 8, NULL, 0},
 	{"a checksum that is cut off", 6, IPPROTO_UDPLITE, 7, NULL, EK_DROP_NOT_REWRITABLE},
+	{"a checksum that would be padding", 4, IPPROTO_DCCP, 7, padded, EK_DROP_NOT_REWRITABLE},
+	{"a checksum that would be padding", 6, IPPROTO_DCCP, 7, padded, EK_DROP_NOT_REWRITABLE},
 	{"an authenticated address", 4, IPPROTO_AH, 50, NULL, EK_DROP_NOT_REWRITABLE},
 	{"an authenticated address", 6, IPPROTO_AH, 50, NULL, EK_DROP_NOT_REWRITABLE},
 	{"no next header", 6, IPPROTO_NONE, 0, NULL, 0},
@@ -307,11 +314,12 @@ static void test_portless(void **state)
 static void cut_short(struct fixture *f, const char *what, const struct method *m, struct frame *in)
 {
 	const struct way_out *out = &ways_out[4];
+	const size_t end = ETHERNET + 8 + packet_length(in->bytes + ETHERNET + 8);
 	static struct result r;
 
 	while (--in->length >= ETHERNET) {
 		run(f, in, &r);
-		if (r.counted_forwards)
+		if (r.counted_forwards && in->length < end)
 			fail_msg("%s: forwarded, cut to %zu bytes", what, in->length);
 		expect_sane_by(what, f, m, out, in, &r);
 	}

@@ -304,6 +304,11 @@ static void test_time(void **state)
 			else
 				expect_lost(rows[i].description, *state, &p->piece[1],
 					    EK_DROP_FRAGMENT);
+			if (!rows[i].known)
+				continue;
+			change_memory(*state, rows[i].change);
+			expect_lost("later ones prolong nothing", *state, &p->piece[2],
+				    EK_DROP_FRAGMENT);
 		}
 }
 
@@ -346,11 +351,11 @@ static void test_meanwhile(void **state)
 		expect_lost("down", f, &p->piece[1], EK_DROP_BACKEND_DOWN);
 		b.service = EK_SERVICE_NONE;
 		set_backend(f, row, &b);
-		expect_lost("retired", f, &p->piece[1], EK_DROP_NO_BACKEND);
+		expect_lost("retired", f, &p->piece[1], EK_DROP_FRAGMENT);
 		fixture_fill(f);
 		entry.id = (entry.id + 2) % N_KNOWN;
 		add_service(f, &entry);
-		expect_lost("another service's place", f, &p->piece[1], EK_DROP_NO_BACKEND);
+		expect_lost("another service's place", f, &p->piece[1], EK_DROP_FRAGMENT);
 		fixture_fill(f);
 	}
 }

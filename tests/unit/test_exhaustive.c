@@ -87,10 +87,8 @@ static struct ek_flow_key *key_of(void *context, __u32 way)
 static uint32_t packet(struct search *x, int flow, enum ek_packet_kind kind, uint32_t sequence)
 {
 	int slot = x->slot_of[flow];
-	struct ek_surroundings around = {flags_of, key_of, x};
-	struct ek_selection s = {.service = &service,
-				 .bucket = &x->w.bucket,
-				 .hash = hash_of(x, flow),
+	struct ek_surroundings around = {flags_of, key_of, x, &service, &x->w.bucket};
+	struct ek_selection s = {.hash = hash_of(x, flow),
 				 .slot = x->w.slot[slot],
 				 .now = x->now,
 				 .sequence = sequence,

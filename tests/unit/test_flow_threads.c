@@ -105,10 +105,8 @@ static uint32_t packet(struct cpu *cpu, uint32_t flow, enum ek_packet_kind kind,
 {
 	__u64 hash = hash_of(flow);
 	uint32_t bucket = ek_flow_bucket_index(hash, BUCKETS - 1);
-	struct ek_surroundings around = {flags_of, key_of, &keys[bucket]};
-	struct ek_selection s = {.service = &service,
-				 .bucket = &flows[bucket],
-				 .hash = hash,
+	struct ek_surroundings around = {flags_of, key_of, &keys[bucket], &service, &flows[bucket]};
+	struct ek_selection s = {.hash = hash,
 				 .slot = __atomic_load_n(&ring.slot[SLOT], __ATOMIC_ACQUIRE),
 				 .now = clock_now,
 				 .sequence = sequence,

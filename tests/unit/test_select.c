@@ -55,6 +55,7 @@ struct row {
 #define END	   .kind = EK_PACKET_END
 #define REFUSAL	   .kind = EK_PACKET_REFUSAL
 #define UDP	   .kind = EK_PACKET_DATAGRAM
+#define QUOTED	   .kind = EK_PACKET_QUOTED
 #define SLOT(c, o) .current = c, .origin = o
 #define HELD(...)  .before = {__VA_ARGS__}
 #define LEFT(...)  .after = {__VA_ARGS__}
@@ -297,6 +298,30 @@ static const struct row rows[] = {
 	 HELD({LIVE, 3, 7}), TO(2), LEFT({LIVE, 2})},
 	{"UDP, no failover: no room", UDP, .flags = RESET | NO_ROOM, SLOT(2, 1), TO(2),
 	 .unstored = true},
+
+	/* --- quoted by an ICMP error: to whom the flow's packets go, and nothing changes --- */
+	{"quoted: nobody knows it, older than the change", QUOTED, SLOT(2, 1), TO(1)},
+	{"quoted: origin is down", QUOTED, .down = DOWN(1), SLOT(2, 1), TO(2)},
+	{"quoted: both are down", QUOTED, .down = DOWN(1) | DOWN(2), SLOT(2, 1), DROP(BACKEND_DOWN)},
+	{"quoted, full tracking: nothing is stored", QUOTED, .flags = FULL, SLOT(2, 1), TO(1)},
+	{"quoted, no failover: and nothing refused", QUOTED, .flags = RESET, SLOT(2, 1), TO(1)},
+	{"quoted: an established flow, no younger for it", QUOTED, SLOT(2, 1), HELD({LIVE, 3, 7}), TO(3),
+	 LEFT({LIVE, 3, 7})},
+	{"quoted: a closing one, which stays so", QUOTED, SLOT(2, 1), HELD({CLOSING, 3, 7}), TO(3),
+	 LEFT({CLOSING, 3, 7})},
+	{"quoted: of a handshake, which it does not complete", QUOTED, .sequence = IN, SLOT(2, 1),
+	 HELD({EMBRYO, 3, 1}), TO(3), LEFT({EMBRYO, 3, 1})},
+	{"quoted: of two entries, the established one's", QUOTED, SLOT(2, 1),
+	 HELD({EMBRYO, 3, 1}, {LIVE, 4, 9}), TO(4), LEFT({EMBRYO, 3, 1}, {LIVE, 4, 9})},
+	{"quoted: its backend is down, as its data", QUOTED, .down = DOWN(3), SLOT(2, 1),
+	 HELD({LIVE, 3, 7}), TO(2), LEFT({LIVE, 3, 7})},
+	{"quoted: its backend and current are down", QUOTED, .down = DOWN(3) | DOWN(2), SLOT(2, 1),
+	 HELD({LIVE, 3, 7}), DROP(BACKEND_DOWN), LEFT({LIVE, 3, 7})},
+	{"quoted: the entry is of another service", QUOTED, SLOT(2, 1), HELD({LIVE, FOREIGN, 7}), TO(1),
+	 LEFT({LIVE, FOREIGN, 7})},
+	{"quoted: past the idle timeout", QUOTED, SLOT(2, 1), HELD({LIVE, 3, 8101}), TO(1)},
+	{"quoted: over quota, and no room, is no matter", QUOTED, .flags = FULL | OVER | NO_ROOM,
+	 SLOT(2, 1), TO(1)},
 };
 /* clang-format on */
 
@@ -355,11 +380,9 @@ static void test_rows(void **state)
 		const struct row *row = &rows[i];
 		struct ek_service service = {.flags = row->flags & ~NO_ROOM,
 					     .timeout = {0, 60, 8100, 120}};
-		struct ek_surroundings around = {flags_of, key_of, (void *)row};
 		struct ek_flow_bucket bucket;
-		struct ek_selection s = {.service = &service,
-					 .bucket = &bucket,
-					 .hash = HASH,
+		struct ek_surroundings around = {flags_of, key_of, (void *)row, &service, &bucket};
+		struct ek_selection s = {.hash = HASH,
 					 .slot = ek_slot(row->current, row->origin, true),
 					 .now = NOW,
 					 .sequence = row->sequence,

@@ -207,14 +207,13 @@ static uint32_t sim_packet(__u64 hash, enum ek_packet_kind kind, uint32_t sequen
 {
 	struct sim_node *node = sim_owner();
 	uint32_t i = ek_ring_index(hash), bucket = sim_bucket(hash);
-	struct ek_selection s = {.service = &sim.service,
-				 .bucket = &node->flows[bucket],
-				 .hash = hash,
+	struct ek_selection s = {.hash = hash,
 				 .slot = node->ring.slot[i],
 				 .now = now,
 				 .sequence = sequence,
 				 .kind = kind};
-	struct ek_surroundings around = {sim_flags, sim_key, &node->keys[bucket]};
+	struct ek_surroundings around = {sim_flags, sim_key, &node->keys[bucket], &sim.service,
+					 &node->flows[bucket]};
 	struct ek_choice choice;
 
 	sim.packets++;
