@@ -53,9 +53,9 @@ help:
 	@echo 'make deps       install the Debian packages that building and testing need (root)'
 	@echo 'make demo       build a lab of network namespaces and tell its story (root); KEEP=1 leaves it up'
 	@echo 'make check      unit, packet and namespace tests (root)'
-	@echo 'make vmtest     packets, requests and the libxdp dispatcher on Debian 12 with its kernel, emulated'
+	@echo 'make vmtest     packets, methods, IPVS, virtio and libxdp on Debian 12 with its kernel, emulated'
 	@echo 'make bench      nanoseconds per packet beside a bare IPIP program (root)'
-	@echo 'make fuzz       each parser under libFuzzer for FUZZ_SECONDS (30)'
+	@echo 'make fuzz       each parser under libFuzzer, and frames beside the reference, for FUZZ_SECONDS (30)'
 	@echo 'make install    DESTDIR= PREFIX=/usr/local'
 	@echo 'make fmt        clang-format over every C file'
 	@echo 'make clean      remove build/'
@@ -158,17 +158,23 @@ unit: have-deps $(UNITS) $(HISTORIES)
 	@tests/run.sh $(UNITS) $(HISTORIES)
 	@CC=$(CC) tests/unit/mutants.sh $(B)
 
-packet: have-deps $(PACKETS)
+# What runs frames for the reference in Python.
+FRAMES := $(B)/tests/bpf/frame_server
+
+packet: have-deps $(PACKETS) $(FRAMES)
 	@tests/run.sh $(PACKETS)
+	$(Q)B=$(B) $(PYTHON) -m pytest -q -p no:cacheprovider tests/diff
 
 net: have-deps all $(NET_BPF)
 	$(Q)$(PYTHON) -m pytest -q -p no:cacheprovider tests/net
 
+# Everything is built first, by all CPUs; what is run then has the machine to itself.
 check: have-deps
-	@$(MAKE) all
+	@$(MAKE) -j$$(nproc) all $(UNITS) $(HISTORIES) $(PACKETS) $(FRAMES) $(NET_BPF)
 	@$(MAKE) unit
 	@$(MAKE) packet
 	@$(MAKE) net
+	@$(MAKE) vmtest
 
 # Tens of millions of packets are for real CPUs.
 VM_PACKETS := $(filter-out %/test_flood %/test_cpus,$(PACKETS))
@@ -177,8 +183,10 @@ vmtest: have-deps
 	@vmtest/run $(VM_PACKETS)
 
 FUZZ_SECONDS ?= 30
-fuzz: have-deps $(FUZZERS)
+fuzz: have-deps $(FUZZERS) $(FRAMES)
 	@tests/fuzz/run.sh $(FUZZ_SECONDS) $(FUZZERS)
+	@B=$(B) FUZZ_SECONDS=$(FUZZ_SECONDS) FUZZ_SEED=$${FUZZ_SEED:-$$(date +%s)} \
+		$(PYTHON) -m pytest -q -p no:cacheprovider tests/diff/test_fuzz.py
 
 demo: have-deps
 	@$(MAKE) all $(B)/tests/net/pass.bpf.o

@@ -114,11 +114,12 @@ static __always_inline struct inner inside6(struct xdp_md *ctx, struct work *w)
 	mtu = bpf_ntohl(icmp.rest);
 	if (mtu > 0xffff)
 		return (struct inner){};
-	if (mtu < MTU6_MIN)
-		mtu = MTU6_MIN;
+	inner = inside_of(ctx, end, ip.nexthdr);
+	w->fits = 0;
+	if (mtu < MTU6_MIN) /* to be discarded: RFC 8201, section 4 */
+		return inner;
 	learn(&w->packet.destination, *(unaligned64 *)&ip.daddr,
 	      *(unaligned64 *)((void *)&ip.daddr + 8), mtu);
-	inner = inside_of(ctx, end, ip.nexthdr);
 	w->fits = mtu - (inner.at - at);
 	return inner;
 }

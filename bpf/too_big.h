@@ -155,7 +155,7 @@ static __always_inline bool too_big4(struct xdp_md *ctx, void *ip, void *end, co
 {
 	const __u32 fits = w->fits;
 
-	return ip + QUOTE4 <= end && is_told4(ip, fits) && allow_error() &&
+	return ip + TOLD4 + QUOTE4 <= end && is_told4(ip, fits) && allow_error() &&
 	       tell4(ctx, -(int)TOLD4, fits, QUOTE4);
 }
 
