@@ -99,7 +99,6 @@ static __always_inline bool fragment_needs_port(const struct work *w)
 	__u32 zero = 0, index = ek_ring_index(w->ring);
 	struct ek_ring *ring;
 
-	EK_OPAQUE(index); /* or clang drops the check that Linux 6.1 needs to see */
 	table = bpf_map_lookup_elem(&services, &zero);
 	if (!table)
 		return true;

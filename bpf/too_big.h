@@ -23,8 +23,11 @@
 enum {
 	TOLD4 = sizeof(struct iphdr) + sizeof(struct icmp_message),
 	TOLD6 = sizeof(struct ipv6hdr) + sizeof(struct icmp_message),
-	/* As much as may be quoted (RFC 1812, section 4.3.2.3; RFC 4443, section 2.4 (c)), */
-	QUOTE4 = 576 - TOLD4,
+	/*
+	 * As much as may be quoted (RFC 1812, section 4.3.2.3; RFC 4443, section 2.4 (c)), less a
+	 * tunnel's header: an answer is shorter than what a tunnel over 576 bytes cannot take;
+	 */
+	QUOTE4 = 576 - sizeof(struct iphdr) - TOLD4,
 	QUOTE6 = MTU6_MIN - TOLD6,
 	/* and as little. */
 	QUOTE4_MIN = sizeof(struct iphdr) + 8,
@@ -155,7 +158,7 @@ static __always_inline bool too_big4(struct xdp_md *ctx, void *ip, void *end, co
 {
 	const __u32 fits = w->fits;
 
-	return ip + TOLD4 + QUOTE4 <= end && is_told4(ip, fits) && allow_error() &&
+	return ip + QUOTE4 <= end && is_told4(ip, fits) && allow_error() &&
 	       tell4(ctx, -(int)TOLD4, fits, QUOTE4);
 }
 

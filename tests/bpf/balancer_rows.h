@@ -146,6 +146,12 @@ static void atomic_fragment(struct frame *f)
 	extend(f, IPPROTO_FRAGMENT, "\0\0\0\0\xca\xfe\xba\xbe", 8);
 }
 
+static void atomic_and_udp_length(struct frame *f)
+{
+	udp_length_beyond_packet(f);
+	atomic_fragment(f);
+}
+
 static void first_fragment6(struct frame *f)
 {
 	extend(f, IPPROTO_FRAGMENT, "\0\0\0\x01\xca\xfe\0\x01", 8);
@@ -588,6 +594,8 @@ static const struct row rows[] = {
 	{"last fragment", 6, .packet = {.payload = 96}, .edit = last_fragment6, DROP(FRAGMENT)},
 	{"fragment over the TCP header", 6, .packet = {.payload = 96},
 	 .edit = overlapping_fragment6, DROP(MALFORMED)},
+	{"atomic fragment, UDP length beyond the packet", 6, .packet = {UDP, .payload = 4},
+	 .edit = atomic_and_udp_length, DROP(MALFORMED)},
 	{"two fragment headers", 6, .packet = {.payload = 96}, .edit = two_fragment_headers,
 	 DROP(EXTENSION)},
 	{"nine extension headers", 6, .edit = nine_extensions, DROP(EXTENSION)},

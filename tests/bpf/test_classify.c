@@ -249,6 +249,9 @@ static void test_solicitation(void **state)
 	assert_int_equal(r.out.bytes[54], 136);
 	assert_memory_equal(r.out.bytes + 62, vip.bytes, 16);
 	assert_int_equal(read16(&r.out, 56), icmp_checksum(&r.out));
+	tag(&in, "\x81\0\0\x05", 1);
+	run(f, &in, &r);
+	expect_pass("in a VLAN, where nothing is announced", &in, &r);
 }
 
 /* What stands where a TCP header would is none. */

@@ -334,10 +334,8 @@ static void expect_carries(struct fixture *f, const struct method *m)
 		build(&in, &v, 4);
 		run(f, &in, &r);
 		zero = read16(&r.out, ETHERNET + 10);
-		for (unsigned int k = 0; k < 4; k++) {
-			expect_ids(f, m, zero + 0xffff - 4 + k);
+		for (unsigned int k = 0; k < 4; k++)
 			expect_ids(f, m, zero + 0xffff - 4 + 0x100 * k);
-		}
 	}
 }
 

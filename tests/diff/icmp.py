@@ -13,7 +13,8 @@ ERRORS = {4: (3, 11, 12), 6: (1, 2, 3, 4)}  # quench is none any more (RFC 6633)
 NEIGHBOUR = range(133, 138)  # RFC 4861: the stack's
 TOO_BIG = {4: (3, 4), 6: (2, 0)}
 QUOTED_EXTENSIONS = 4
-QUOTE = {4: 576 - 28, 6: 1280 - 48}  # RFC 1812, section 4.3.2.3; RFC 4443, section 2.4 (c)
+# RFC 1812, section 4.3.2.3, less a tunnel's header; RFC 4443, section 2.4 (c).
+QUOTE = {4: 576 - 20 - 28, 6: 1280 - 48}
 QUOTED_INSIDE = {4: 28, 6: 48}  # as little as may be
 SMALLEST6 = 1280
 SMALLEST4 = 576  # of a path: less is not believed
