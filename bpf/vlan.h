@@ -71,13 +71,14 @@ static __always_inline __u32 vlan_count(struct work *w, void *data, void *end)
 	__be16 type;
 	__u32 n = 1;
 
-	if ((void *)(tag + 2) > end || !is_tag(tag[0].tpid))
+	if (data + ETH_HLEN + sizeof(struct tag) + sizeof(struct iphdr) > end ||
+	    !is_tag(tag[0].tpid))
 		return 0;
 	w->tag[0] = *(unaligned32 *)&tag[0];
 	w->tag[1] = *(unaligned32 *)&tag[1];
 	type = tag[1].tpid;
 	if (is_tag(type)) {
-		if ((void *)(tag + 3) > end)
+		if (data + ETH_HLEN + 2 * sizeof(struct tag) + sizeof(struct iphdr) > end)
 			return 0;
 		type = tag[2].tpid;
 		n = 2;

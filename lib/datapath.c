@@ -306,6 +306,8 @@ void ek_datapath_close(struct ek_datapath *dp)
 		return;
 	for (size_t i = 0; i < EK_SERVICES_MAX; i++)
 		ek_datapath_ring_close(&dp->rings[i]);
+	for (size_t i = 0; i < EK_SERVICES_MAX; i++)
+		free(dp->planned[i].entries);
 	if (dp->services)
 		munmap(dp->services, sizeof(*dp->services));
 	if (dp->backends)
@@ -330,8 +332,10 @@ void ek_datapath_close(struct ek_datapath *dp)
 /* Is this the name of something that evenkeeld pins? */
 static bool is_our_pin(const char *name)
 {
-	static const char *const maps[] = {"services", "rings",	 "backends", "flows", "flow_keys",
-					   "ports",    "egress", "drops",    "news",  "leases"};
+	static const char *const maps[] = {
+		"services",   "rings",	 "backends", "flows",	"flow_keys",  "ports", "egress",
+		"drops",      "news",	 "leases",   "answers", "wildcards",  "work",  "fragments",
+		"allowances", "learned", "tracing",  "trace",	"trace_spent"};
 
 	for (size_t i = 0; i < sizeof(maps) / sizeof(*maps); i++)
 		if (!strcmp(name, maps[i]))
@@ -444,10 +448,11 @@ bool ek_datapath_adopted(const struct ek_datapath *dp)
 
 /* --- ports ----------------------------------------------------------------------------------- */
 
-int ek_datapath_port(struct ek_datapath *dp, int ifindex)
+int ek_datapath_port(struct ek_datapath *dp, int ifindex, const __be16 tags[2])
 {
 	for (int i = 0; i < (int)EK_PORTS_MAX; i++)
-		if (dp->ports[i].ifindex == (uint32_t)ifindex)
+		if (dp->ports[i].ifindex == (uint32_t)ifindex &&
+		    !memcmp(dp->ports[i].tags, tags, sizeof(dp->ports[i].tags)))
 			return i;
 	for (int i = 0; i < (int)EK_PORTS_MAX; i++)
 		if (!dp->ports[i].ifindex)
@@ -493,6 +498,7 @@ int ek_datapath_port_set(struct ek_datapath *dp, uint8_t port, const struct ek_p
 	p->source4 = value->source4;
 	p->source6 = value->source6;
 	p->ifindex = value->ifindex;
+	memcpy(p->tags, value->tags, sizeof(p->tags));
 	__atomic_store_n(&p->mac, value->mac, __ATOMIC_RELEASE);
 	return bpf_map_update_elem(fd, &key, &value->ifindex, BPF_ANY) ? -errno : 0;
 }
@@ -548,20 +554,31 @@ struct ek_counters ek_datapath_backend_counters(const struct ek_datapath *dp, ui
 	return sum;
 }
 
-int ek_datapath_drops(const struct ek_datapath *dp, uint64_t *counts)
+/* Sums of a map of counters for each CPU. */
+static int read_counters(const struct ek_datapath *dp, const struct bpf_map *map, uint32_t n,
+			 uint64_t *counts)
 {
 	uint64_t *values = calloc(dp->cpus, sizeof(*values));
-	int fd = bpf_map__fd(dp->maps->maps.drops);
 
 	if (!values)
 		return -ENOMEM;
-	for (uint32_t reason = 0; reason < EK_DROP_COUNT; reason++) {
-		counts[reason] = 0;
-		if (bpf_map_lookup_elem(fd, &reason, values))
+	for (uint32_t row = 0; row < n; row++) {
+		counts[row] = 0;
+		if (bpf_map_lookup_elem(bpf_map__fd(map), &row, values))
 			continue;
 		for (uint32_t cpu = 0; cpu < dp->cpus; cpu++)
-			counts[reason] += values[cpu];
+			counts[row] += values[cpu];
 	}
 	free(values);
 	return 0;
+}
+
+int ek_datapath_drops(const struct ek_datapath *dp, uint64_t *counts)
+{
+	return read_counters(dp, dp->maps->maps.drops, EK_DROP_COUNT, counts);
+}
+
+int ek_datapath_answers(const struct ek_datapath *dp, uint64_t *counts)
+{
+	return read_counters(dp, dp->maps->maps.answers, EK_ANSWER_COUNT, counts);
 }

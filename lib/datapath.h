@@ -46,6 +46,8 @@ bool ek_datapath_adopted(const struct ek_datapath *dp);
 /* One step of the sweep (sweep.h); true when it finished a pass. */
 bool ek_datapath_sweep(struct ek_datapath *dp, uint32_t buckets);
 const struct ek_sweep *ek_datapath_swept(const struct ek_datapath *dp);
+/* How many answers the data plane may make itself. */
+void ek_datapath_set_rates(struct ek_datapath *dp, const struct ek_config_icmp *icmp);
 /* Whether the service holds its share of the connection table and may store nothing more. */
 void ek_datapath_limit_service(struct ek_datapath *dp, uint16_t id, bool over);
 
@@ -59,6 +61,9 @@ const struct ek_hash_key *ek_datapath_key(const struct ek_datapath *dp);
 uint32_t ek_datapath_key_check(const struct ek_datapath *dp);
 struct ek_backend ek_datapath_backend_row(const struct ek_datapath *dp, uint16_t index);
 const struct ek_service_table *ek_datapath_services(const struct ek_datapath *dp);
+/* The wildcard rules for an address: false if there are none. */
+bool ek_datapath_wildcard(const struct ek_datapath *dp, const struct ek_ip *vip,
+			  struct ek_wildcard *out);
 struct ek_port ek_datapath_port_row(const struct ek_datapath *dp, uint8_t port);
 
 struct ek_clock ek_datapath_clock(const struct ek_datapath *dp);
@@ -77,8 +82,11 @@ int ek_datapath_apply(struct ek_datapath *dp, struct ek_plan *plan, struct ek_er
  */
 void ek_datapath_on_pulse(struct ek_datapath *dp, void (*pulse)(void *arg), void *arg);
 
-/* Port number of an interface: the one it already has, or a free one. -ENOSPC when none is. */
-int ek_datapath_port(struct ek_datapath *dp, int ifindex);
+/*
+ * Port number of an interface, or of a VLAN on it: the one it already has, or a free one. -ENOSPC
+ * when none is.
+ */
+int ek_datapath_port(struct ek_datapath *dp, int ifindex, const __be16 tags[2]);
 /* Gives up attachments and ports of interfaces that went away, or left the file, meanwhile. */
 void ek_datapath_keep_ports(struct ek_datapath *dp, const struct ek_config *config);
 /*
@@ -97,6 +105,8 @@ int ek_datapath_attach(struct ek_datapath *dp, const char *interface, int ifinde
 struct ek_counters ek_datapath_backend_counters(const struct ek_datapath *dp, uint16_t index);
 /* counts[EK_DROP_COUNT] */
 int ek_datapath_drops(const struct ek_datapath *dp, uint64_t *counts);
+/* counts[EK_ANSWER_COUNT] */
+int ek_datapath_answers(const struct ek_datapath *dp, uint64_t *counts);
 const struct ek_ring *ek_datapath_ring(const struct ek_datapath *dp, uint16_t id);
 
 #endif

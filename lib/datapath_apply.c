@@ -16,6 +16,7 @@
 #include "ip.h"
 #include "ring.h"
 #include "service_table.h"
+#include "wildcards.h"
 
 /* --- rings ----------------------------------------------------------------------------------- */
 
@@ -115,6 +116,10 @@ static void write_row(struct ek_backend *row, const struct ek_backend *value)
 	row->csum = value->csum;
 	row->mtu = value->mtu;
 	row->forward = value->forward;
+	row->dscp = value->dscp;
+	row->gue_port = value->gue_port;
+	row->gue_header = value->gue_header;
+	row->index = value->index;
 	__atomic_store_n(&row->nexthop, value->nexthop, __ATOMIC_RELEASE);
 }
 
@@ -177,12 +182,19 @@ static struct ek_service vip_entry(struct ek_datapath *dp, const struct ek_ip *v
 		.vip = *vip, .key = EK_SERVICE_KEY(0, 0, EK_SERVICE_VIP), .id = vip_lease(dp, vip)};
 }
 
+/* Of a prefix it is the wildcard rules that say so. */
+static bool marks_vip(uint64_t key)
+{
+	return EK_SERVICE_KEY_STATE(key) == EK_SERVICE_LIVE ||
+	       (EK_SERVICE_KEY_STATE(key) == EK_SERVICE_WILD && EK_SERVICE_KEY_LENGTH(key) == 128);
+}
+
 static bool vip_in_use(const struct ek_datapath *dp, const struct ek_ip *vip)
 {
 	for (size_t i = 0; i < EK_SERVICE_SLOTS; i++) {
 		const struct ek_service *s = &dp->services->slot[i];
 
-		if (EK_SERVICE_KEY_STATE(s->key) == EK_SERVICE_LIVE && ek_ip_equal(&s->vip, vip))
+		if (marks_vip(s->key) && ek_ip_equal(&s->vip, vip))
 			return true;
 	}
 	return false;
@@ -199,7 +211,7 @@ static void forget_vip(struct ek_datapath *dp, const struct ek_ip *vip)
 static int publish(struct ek_datapath *dp, const struct ek_service *entry)
 {
 	const struct ek_service vip = vip_entry(dp, &entry->vip);
-	int err = ek_service_table_put(dp->services, &dp->key, &vip);
+	int err = marks_vip(entry->key) ? ek_service_table_put(dp->services, &dp->key, &vip) : 0;
 
 	if (!err)
 		err = ek_service_table_put(dp->services, &dp->key, entry);
@@ -211,24 +223,61 @@ static int publish(struct ek_datapath *dp, const struct ek_service *entry)
 int ek_datapath_publish(struct ek_datapath *dp, uint16_t id)
 {
 	const struct ek_sweep_service *s = &dp->sweep.services[id];
-	struct ek_service entry = dp->entries[id];
+	const struct ek_datapath_service *planned = &dp->planned[id];
+	int err = 0;
 
-	entry.flags |= s->over_quota ? EK_SERVICE_F_OVER_QUOTA : 0;
-	entry.flags |= s->mirrored ? EK_SERVICE_F_MIRRORED : 0;
 	dp->patient[id] = s->role != EK_SWEEP_OWN && s->stateful;
-	for (int i = 0; dp->patient[id] && i < EK_FLOW_STATES; i++)
-		entry.timeout[i] += i == EK_FLOW_EMBRYONIC ? 0 : EK_SWEEP_PATIENCE;
-	return publish(dp, &entry);
+	for (size_t i = 0; i < planned->n && !err; i++) {
+		struct ek_service entry = planned->entries[i];
+
+		entry.flags |= s->over_quota ? EK_SERVICE_F_OVER_QUOTA : 0;
+		entry.flags |= s->mirrored ? EK_SERVICE_F_MIRRORED : 0;
+		for (int j = 0; dp->patient[id] && j < EK_FLOW_STATES; j++)
+			entry.timeout[j] += j == EK_FLOW_EMBRYONIC ? 0 : EK_SWEEP_PATIENCE;
+		err = publish(dp, &entry);
+	}
+	return err;
+}
+
+static void forget_planned(struct ek_datapath *dp, uint16_t id)
+{
+	free(dp->planned[id].entries);
+	dp->planned[id] = (struct ek_datapath_service){0};
+}
+
+/* Whose timeouts the flows of UDP have, where others have other ones. */
+static const struct ek_service *find_datagrams(const struct ek_datapath_service *planned)
+{
+	for (size_t i = 1; i < planned->n; i++)
+		if (EK_SERVICE_KEY_PROTO(planned->entries[i].key) == IPPROTO_UDP &&
+		    EK_SERVICE_KEY_PROTO(planned->entries[0].key) != IPPROTO_UDP)
+			return &planned->entries[i];
+	return NULL;
+}
+
+/* Takes the list over. */
+static int set_planned(struct ek_datapath *dp, uint16_t id, struct ek_service *entries, size_t n,
+		       enum ek_tracking tracking)
+{
+	struct ek_datapath_service *planned = &dp->planned[id];
+	int err;
+
+	forget_planned(dp, id);
+	*planned = (struct ek_datapath_service){entries, n};
+	err = ek_sweep_service_set(&dp->sweep, id, dp->rings[id].ring, entries, tracking);
+	dp->sweep.services[id].datagrams = find_datagrams(planned);
+	return err;
 }
 
 static int set_service(struct ek_datapath *dp, const struct ek_op *op)
 {
-	struct ek_service *entry = &dp->entries[op->id];
+	struct ek_service *entries = calloc(op->entries.n + 1, sizeof(*entries));
 
-	*entry = op->entry;
-	return ek_datapath_publish(dp, op->id)
-		       ?: ek_sweep_service_set(&dp->sweep, op->id, dp->rings[op->id].ring, entry,
-					       op->tracking);
+	if (!entries)
+		return -ENOMEM;
+	memcpy(entries, op->entries.list, op->entries.n * sizeof(*entries));
+	return set_planned(dp, op->id, entries, op->entries.n, op->tracking)
+		       ?: ek_datapath_publish(dp, op->id);
 }
 
 void ek_datapath_limit_service(struct ek_datapath *dp, uint16_t id, bool over)
@@ -264,11 +313,131 @@ void ek_datapath_set_lease(struct ek_datapath *dp, const struct ek_ip *vip, uint
 		__atomic_store_n(&published->id, lease, __ATOMIC_RELEASE);
 }
 
-static void clear_service(struct ek_datapath *dp, const struct ek_service *entry)
+/* --- wildcards ------------------------------------------------------------------------------- */
+
+static void set_flag(struct ek_datapath *dp, uint32_t flag, bool on)
 {
+	uint32_t flags = dp->services->settings.flags;
+
+	__atomic_store_n(&dp->services->settings.flags, on ? flags | flag : flags & ~flag,
+			 __ATOMIC_RELEASE);
+}
+
+static bool has_node(const struct ek_wildcards *wildcards, const struct ek_wildcard_key *key)
+{
+	for (size_t i = 0; i < wildcards->n; i++)
+		if (!memcmp(&wildcards->nodes[i].key, key, sizeof(*key)))
+			return true;
+	return false;
+}
+
+/* Once the others are there: an address of one that goes falls back on what covers it. */
+static int remove_nodes_but(int fd, const struct ek_wildcards *wildcards)
+{
+	struct ek_wildcard_key *stale = calloc(EK_SERVICES_MAX, sizeof(*stale)), *at = NULL, key;
+	size_t n = 0;
+
+	if (!stale)
+		return -ENOMEM;
+	while (n < EK_SERVICES_MAX && !bpf_map_get_next_key(fd, at, &key)) {
+		if (!has_node(wildcards, &key))
+			stale[n++] = key;
+		at = &key;
+	}
+	for (size_t i = 0; i < n; i++)
+		bpf_map_delete_elem(fd, &stale[i]);
+	free(stale);
+	return 0;
+}
+
+static int write_nodes(struct ek_datapath *dp, const struct ek_wildcards *wildcards)
+{
+	int fd = bpf_map__fd(dp->maps->maps.wildcards), err;
+
+	for (size_t i = 0; i < wildcards->n; i++)
+		if (bpf_map_update_elem(fd, &wildcards->nodes[i].key, &wildcards->nodes[i].value,
+					BPF_ANY))
+			return -errno;
+	if (!wildcards->n)
+		set_flag(dp, EK_SETTING_WILDCARDS, false);
+	err = remove_nodes_but(fd, wildcards);
+	if (!err && wildcards->n)
+		set_flag(dp, EK_SETTING_WILDCARDS, true);
+	return err;
+}
+
+/* The entries are in the service table by now, and stay where they are for as long as they live. */
+static int set_wildcards(struct ek_datapath *dp, const struct ek_op *op)
+{
+	uint16_t *slots = calloc(op->entries.n + 1, sizeof(*slots));
+	struct ek_wildcards wildcards = {0};
+	struct ek_error error;
+	int err = slots ? 0 : -ENOMEM;
+
+	for (size_t i = 0; i < op->entries.n && !err; i++) {
+		const struct ek_service *entry = &op->entries.list[i], *found;
+
+		found = ek_service_table_find(dp->services, &dp->key, &entry->vip, entry->key);
+		if (found)
+			slots[i] = found - dp->services->slot;
+		else
+			err = -ENOENT;
+	}
+	if (!err)
+		err = ek_wildcards_build(op->entries.list, slots, op->entries.n, &wildcards,
+					 &error);
+	if (!err)
+		err = write_nodes(dp, &wildcards);
+	ek_wildcards_free(&wildcards);
+	free(slots);
+	return err;
+}
+
+bool ek_datapath_wildcard(const struct ek_datapath *dp, const struct ek_ip *vip,
+			  struct ek_wildcard *out)
+{
+	const struct ek_wildcard_key key = {.length = 128, .address = *vip};
+
+	return !bpf_map_lookup_elem(bpf_map__fd(dp->maps->maps.wildcards), &key, out);
+}
+
+void ek_datapath_set_rates(struct ek_datapath *dp, const struct ek_config_icmp *icmp)
+{
+	struct ek_settings *settings = &dp->services->settings;
+
+	__atomic_store_n(&settings->echo_rate, icmp->echo ? icmp->echo_rate : 0, __ATOMIC_RELAXED);
+	__atomic_store_n(&settings->error_rate, icmp->error_rate, __ATOMIC_RELAXED);
+}
+
+/* --- departures ------------------------------------------------------------------------------ */
+
+static void clear_entry(struct ek_datapath *dp, uint16_t id, const struct ek_service *entry)
+{
+	const struct ek_service *found =
+		ek_service_table_find(dp->services, &dp->key, &entry->vip, entry->key);
+
+	if (!found || found->id != id) /* another service has it by now */
+		return;
 	ek_service_table_remove(dp->services, &dp->key, &entry->vip, entry->key);
 	forget_vip(dp, &entry->vip);
-	ring_remove(dp, entry->id);
+}
+
+static bool is_entry(uint64_t key)
+{
+	return EK_SERVICE_KEY_STATE(key) == EK_SERVICE_LIVE ||
+	       EK_SERVICE_KEY_STATE(key) == EK_SERVICE_WILD;
+}
+
+static void clear_service(struct ek_datapath *dp, uint16_t id)
+{
+	for (size_t i = 0; i < EK_SERVICE_SLOTS; i++) {
+		const struct ek_service entry = dp->services->slot[i];
+
+		if (is_entry(entry.key) && entry.id == id)
+			clear_entry(dp, id, &entry);
+	}
+	ring_remove(dp, id);
+	forget_planned(dp, id);
 }
 
 static void clear_backend(struct ek_datapath *dp, uint16_t index)
@@ -288,8 +457,13 @@ static int apply_op(struct ek_datapath *dp, const struct ek_op *op)
 		return set_ring(dp, op);
 	case EK_OP_SERVICE_SET:
 		return set_service(dp, op);
+	case EK_OP_WILDCARDS_SET:
+		return set_wildcards(dp, op);
+	case EK_OP_ENTRY_CLEAR:
+		clear_entry(dp, op->id, &op->entry);
+		return 0;
 	case EK_OP_SERVICE_CLEAR:
-		clear_service(dp, &op->entry);
+		clear_service(dp, op->id);
 		return 0;
 	case EK_OP_BACKEND_CLEAR:
 		clear_backend(dp, op->index);
@@ -298,12 +472,16 @@ static int apply_op(struct ek_datapath *dp, const struct ek_op *op)
 	return -EINVAL;
 }
 
-static void cut(struct ek_plan *plan, size_t n)
+static void failed(const struct ek_op *op, int err, struct ek_error *error)
 {
-	for (size_t i = n; i < plan->n; i++)
-		if (plan->ops[i].kind == EK_OP_RING_SET)
-			free(plan->ops[i].members.list);
-	plan->n = n;
+	if (op->kind == EK_OP_WILDCARDS_SET)
+		ek_error_set(error, "cannot write the wildcard rules to the data plane: %s",
+			     strerror(-err));
+	else if (err == -ENOSPC)
+		ek_error_set(error, "the service table has no room for service %u", op->id);
+	else
+		ek_error_set(error, "cannot write service %u to the data plane: %s", op->id,
+			     strerror(-err));
 }
 
 int ek_datapath_apply(struct ek_datapath *dp, struct ek_plan *plan, struct ek_error *error)
@@ -315,13 +493,8 @@ int ek_datapath_apply(struct ek_datapath *dp, struct ek_plan *plan, struct ek_er
 			dp->pulse(dp->pulse_arg);
 		if (!err)
 			continue;
-		if (err == -ENOSPC)
-			ek_error_set(error, "the service table has no room for service %u",
-				     plan->ops[i].id);
-		else
-			ek_error_set(error, "cannot write service %u to the data plane: %s",
-				     plan->ops[i].id, strerror(-err));
-		cut(plan, i);
+		failed(&plan->ops[i], err, error);
+		ek_plan_cut(plan, i);
 		return err;
 	}
 	return 0;
@@ -335,21 +508,80 @@ void ek_datapath_on_pulse(struct ek_datapath *dp, void (*pulse)(void *arg), void
 
 /* --- adoption --------------------------------------------------------------------------------- */
 
-/* Its tracking mode is written in its flags; being over its quota is found out anew. */
-static int adopt_service(struct ek_datapath *dp, const struct ek_service *s)
+/* Its tracking mode is written in its flags. */
+static enum ek_tracking tracking_of(const struct ek_service *entry)
 {
-	struct ek_service *entry = &dp->entries[s->id];
-	enum ek_tracking tracking = s->flags & EK_SERVICE_F_TRACK_FULL	 ? EK_TRACKING_FULL
-				    : s->flags & EK_SERVICE_F_TRACK_NONE ? EK_TRACKING_NONE
-									 : EK_TRACKING_JUST_ENOUGH;
-	int err = ring_adopt(dp, s->id);
+	return entry->flags & EK_SERVICE_F_TRACK_FULL	? EK_TRACKING_FULL
+	       : entry->flags & EK_SERVICE_F_TRACK_NONE ? EK_TRACKING_NONE
+							: EK_TRACKING_JUST_ENOUGH;
+}
 
+/* Those of the id, as they are in the table; that one is over its quota is found out anew. */
+static int collect_entries(const struct ek_datapath *dp, uint16_t id, struct ek_service **out,
+			   size_t *n)
+{
+	struct ek_service *list = NULL;
+
+	*n = 0;
+	for (size_t i = 0; i < EK_SERVICE_SLOTS; i++) {
+		const struct ek_service *s = &dp->services->slot[i];
+		struct ek_service *grown;
+
+		if (!is_entry(s->key) || s->id != id)
+			continue;
+		grown = reallocarray(list, *n + 1, sizeof(*list));
+		if (!grown) {
+			free(list);
+			return -ENOMEM;
+		}
+		list = grown;
+		list[*n] = *s;
+		list[(*n)++].flags &= ~(EK_SERVICE_F_OVER_QUOTA | EK_SERVICE_F_MIRRORED);
+	}
+	ek_state_sort_entries(list, *n);
+	*out = list;
+	return 0;
+}
+
+static int adopt_service(struct ek_datapath *dp, uint16_t id, struct ek_state_service *out)
+{
+	struct ek_service *list, *copy;
+	size_t n;
+	int err = ring_adopt(dp, id);
+
+	if (!err)
+		err = collect_entries(dp, id, &list, &n);
 	if (err)
 		return err;
-	*entry = *s;
-	entry->flags &= ~(EK_SERVICE_F_OVER_QUOTA | EK_SERVICE_F_MIRRORED);
-	publish(dp, entry);
-	return ek_sweep_service_set(&dp->sweep, s->id, dp->rings[s->id].ring, entry, tracking);
+	copy = calloc(n, sizeof(*copy));
+	if (!copy) {
+		free(list);
+		return -ENOMEM;
+	}
+	memcpy(copy, list, n * sizeof(*copy));
+	*out = (struct ek_state_service){.used = true, .entries = copy, .n_entries = n};
+	for (size_t i = 0; i < n; i++)
+		publish(dp, &list[i]);
+	return set_planned(dp, id, list, n, tracking_of(list));
+}
+
+static int adopt_services(struct ek_datapath *dp, struct ek_state *state)
+{
+	for (size_t i = 0; i < EK_SERVICE_SLOTS; i++) {
+		const struct ek_service *s = &dp->services->slot[i];
+		int err;
+
+		if (!is_entry(s->key))
+			continue;
+		if (s->id >= EK_SERVICES_MAX)
+			return -EINVAL;
+		if (state->services[s->id].used)
+			continue;
+		err = adopt_service(dp, s->id, &state->services[s->id]);
+		if (err)
+			return err;
+	}
+	return 0;
 }
 
 /* VIPs of services whose removal was cut short. */
@@ -365,23 +597,16 @@ static void forget_orphans(struct ek_datapath *dp)
 
 int ek_datapath_snapshot(struct ek_datapath *dp, struct ek_state *state, struct ek_error *error)
 {
-	for (size_t i = 0; i < EK_SERVICE_SLOTS; i++) {
-		const struct ek_service *s = &dp->services->slot[i];
-		int err;
+	int err = adopt_services(dp, state);
 
-		if (EK_SERVICE_KEY_STATE(s->key) != EK_SERVICE_LIVE)
-			continue;
-		err = s->id < EK_SERVICES_MAX ? adopt_service(dp, s) : -EINVAL;
-		if (err) {
-			ek_error_set(error,
-				     "%s: a service's ring cannot be adopted: %s; "
-				     "'evenkeeld --detach' removes what is there",
-				     dp->pin_dir, strerror(-err));
-			return err;
-		}
-		state->services[s->id].used = true;
-		state->services[s->id].entry = dp->entries[s->id];
+	if (err) {
+		ek_error_set(error,
+			     "%s: a service's ring cannot be adopted: %s; "
+			     "'evenkeeld --detach' removes what is there",
+			     dp->pin_dir, strerror(-err));
+		return err;
 	}
+	state->wild_unknown = true;
 	forget_orphans(dp);
 	for (uint32_t i = 1; i < dp->limit; i++) {
 		struct ek_backend row = dp->backends[i];

@@ -145,7 +145,8 @@ static enum ek_stored store_new(struct ek_datapath *dp, const struct ek_flow_ima
  * know which of its own is young: not one whose backend is down.
  */
 static bool is_contradicted(const struct ek_datapath *dp, const struct ek_sweep_service *s,
-			    uint64_t own, uint64_t image, uint32_t now, uint32_t idle)
+			    const uint64_t *at, uint64_t own, uint64_t image, uint32_t now,
+			    uint32_t idle)
 {
 	uint32_t own_age = ek_flow_age(own, now), age = ek_flow_age(image, now);
 	uint32_t row = ek_flow_backend(own);
@@ -154,7 +155,7 @@ static bool is_contradicted(const struct ek_datapath *dp, const struct ek_sweep_
 
 	if (s->role == EK_SWEEP_FOLLOW)
 		return !same && own_age < age && own_age <= idle &&
-		       own_age <= s->entry->timeout[ek_flow_state(own)];
+		       own_age <= ek_sweep_timeout(&dp->sweep, s, (const __u64 *)at, own);
 	return own_age < age ||
 	       (own_age == age && !same && EK_NEXTHOP_FLAGS(nexthop) & EK_NEXTHOP_ALIVE);
 }
@@ -176,7 +177,7 @@ enum ek_stored ek_datapath_store(struct ek_datapath *dp, const struct ek_flow_im
 		return store_new(dp, image, entry, id, now);
 	old = ek_flow_read((__u64 *)at);
 	own = ek_flow_age(old, now);
-	if (is_contradicted(dp, s, old, entry, now, idle))
+	if (is_contradicted(dp, s, at, old, entry, now, idle))
 		return EK_STORED_KEPT;
 	if (own < age)
 		entry = with_low_bits(entry, now - own);
@@ -214,7 +215,8 @@ bool ek_datapath_drop(struct ek_datapath *dp, uint32_t bucket, uint64_t entry, u
 	own = ek_flow_read((__u64 *)at);
 	age = ek_flow_age(own, now);
 	s = service_of(dp, own, &id);
-	if ((!s || age > idle || age + SKEW_TICKS > s->entry->timeout[ek_flow_state(own)]) &&
+	if ((!s || age > idle ||
+	     age + SKEW_TICKS > ek_sweep_timeout(&dp->sweep, s, (const __u64 *)at, own)) &&
 	    ek_flow_replace((__u64 *)at, own, 0))
 		return true;
 	return !ek_datapath_image(dp, bucket, (at - (uint64_t *)dp->flows) % EK_FLOW_WAYS, now,
@@ -227,12 +229,13 @@ void ek_datapath_slot_store(struct ek_datapath *dp, uint16_t id, uint32_t slot, 
 			    uint32_t now)
 {
 	struct ek_ring *ring = dp->rings[id].ring;
-	uint32_t idle = dp->entries[id].timeout[EK_FLOW_ESTABLISHED];
+	uint32_t idle;
 
 	ek_sweep_name(&dp->sweep, ek_slot_current(word));
 	ek_sweep_name(&dp->sweep, ek_slot_origin(word));
 	if (!ring || ring->slot[slot] == word)
 		return;
+	idle = ek_sweep_idle(&dp->sweep.services[id]);
 	/* The hit first: a slot that says LOOKUP must not be found with an old one. */
 	if (word & EK_SLOT_LOOKUP && !(ring->slot[slot] & EK_SLOT_LOOKUP))
 		__atomic_store_n(&ring->hit[slot], (now - idle - 1) & EK_TICK_MASK,
@@ -244,10 +247,11 @@ void ek_datapath_slot_store(struct ek_datapath *dp, uint16_t id, uint32_t slot, 
 bool ek_datapath_slot_forget(struct ek_datapath *dp, uint16_t id, uint32_t slot, uint32_t now)
 {
 	struct ek_ring *ring = dp->rings[id].ring;
-	uint32_t idle = dp->entries[id].timeout[EK_FLOW_ESTABLISHED], word;
+	uint32_t idle, word;
 
 	if (!ring)
 		return true;
+	idle = ek_sweep_idle(&dp->sweep.services[id]);
 	word = ring->slot[slot];
 	if (!ek_slot_remembers(word, dp->sweep.services[id].tracking))
 		return true;

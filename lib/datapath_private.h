@@ -17,6 +17,12 @@ struct ek_datapath_ring_handle {
 	struct ek_ring *ring; /* NULL: no such service */
 };
 
+/* A service as it is planned. */
+struct ek_datapath_service {
+	struct ek_service *entries; /* as in struct ek_state_service */
+	size_t n;
+};
+
 /* By which lease a VIP is announced, for when its entry is published. */
 struct ek_datapath_vip_lease {
 	struct ek_ip vip;
@@ -39,8 +45,8 @@ struct ek_datapath {
 	struct ek_news *news; /* [cpu] */
 	uint64_t *news_read;  /* [cpu]: records read so far */
 	struct ek_datapath_ring_handle rings[EK_SERVICES_MAX];
-	struct ek_service entries[EK_SERVICES_MAX]; /* as planned, for the sweep */
-	bool patient[EK_SERVICES_MAX];		    /* published with a follower's timeouts */
+	struct ek_datapath_service planned[EK_SERVICES_MAX]; /* for the sweep, among others */
+	bool patient[EK_SERVICES_MAX]; /* published with a follower's timeouts */
 	struct ek_datapath_vip_lease vip_leases[EK_SERVICES_MAX];
 	size_t n_vip_leases;
 	struct ek_sweep sweep;
@@ -48,7 +54,7 @@ struct ek_datapath {
 	void *pulse_arg;
 };
 
-/* Writes a service as it is planned, with what the node's role and the sweep add to it. */
+/* Writes all entries of a service as they are planned, with what role and sweep add to them. */
 int ek_datapath_publish(struct ek_datapath *dp, uint16_t id);
 void ek_datapath_ring_close(struct ek_datapath_ring_handle *handle);
 

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /* See explain.h. The stages of bpf/balancer.bpf.c in their order, on tables that only it writes. */
 #include <errno.h>
+#include <arpa/inet.h>
 #include <linux/ip.h>
 #include <linux/ipv6.h>
+#include <linux/udp.h>
 #include "explain.h"
 #include "ip.h"
 #include "service_table.h"
@@ -16,18 +18,67 @@ static int drop(struct ek_explanation *out, enum ek_drop reason)
 
 /* --- service.h ------------------------------------------------------------------------------- */
 
-static int find_service(const struct ek_explain_view *view, const struct ek_explain_packet *p,
-			struct ek_explanation *out)
+static const struct ek_service *find_exact(const struct ek_explain_view *view,
+					   const struct ek_explain_packet *p)
 {
 	/* Found for those who write, too: hence not const. Here it is only read. */
 	struct ek_service_table *table = (struct ek_service_table *)view->services;
-	const struct ek_service *s = ek_service_table_find(
+
+	return ek_service_table_find(
 		table, view->key, &p->destination,
 		EK_SERVICE_KEY(p->destination_port, p->protocol, EK_SERVICE_LIVE));
+}
+
+/* --- wildcard.h ------------------------------------------------------------------------------ */
+
+static bool rule_fits(const struct ek_wildcard_rule *rule, const struct ek_explain_packet *p)
+{
+	const uint16_t port = ntohs(p->destination_port);
+
+	if (rule->protocol && rule->protocol != p->protocol)
+		return false;
+	if (p->protocol != IPPROTO_TCP && p->protocol != IPPROTO_UDP)
+		return !rule->first && rule->last == UINT16_MAX;
+	return port >= rule->first && port <= rule->last;
+}
+
+static const struct ek_service *find_wildcard(const struct ek_explain_view *view,
+					      const struct ek_explain_packet *p)
+{
+	struct ek_wildcard wild;
+
+	if (!view->wildcard || !(view->services->settings.flags & EK_SETTING_WILDCARDS) ||
+	    !view->wildcard(view->context, &p->destination, &wild))
+		return NULL;
+	for (uint32_t i = 0; i < wild.n && i < EK_WILDCARD_RULES; i++) {
+		const struct ek_service *s = &view->services->slot[wild.rule[i].slot];
+
+		if (rule_fits(&wild.rule[i], p) && EK_SERVICE_KEY_STATE(s->key) == EK_SERVICE_WILD)
+			return s;
+	}
+	return NULL;
+}
+
+const struct ek_service *ek_explain_find(const struct ek_explain_view *view,
+					 const struct ek_explain_packet *packet)
+{
+	return find_exact(view, packet) ?: find_wildcard(view, packet);
+}
+
+/* Of a service of any protocol a flow is a pair of addresses. */
+static int find_service(const struct ek_explain_view *view, struct ek_explain_packet *p,
+			struct ek_explanation *out)
+{
+	const struct ek_service *s = ek_explain_find(view, p);
 
 	if (!s) {
 		out->verdict = EK_EXPLAIN_PASS;
 		return -1;
+	}
+	if (s->flags & EK_SERVICE_F_PORTLESS) {
+		p->protocol = 0;
+		p->source_port = p->destination_port = 0;
+		p->kind = EK_PACKET_DATAGRAM;
 	}
 	out->service = *s;
 	out->hash = ek_hash_flow(view->key, &p->source, p->source_port, &p->destination,
@@ -138,10 +189,8 @@ static int select_remembering(const struct ek_explain_view *view, const struct e
 				   .service = out->service.id,
 				   .bucket = view->flows[out->bucket],
 				   .keys = view->flow_keys[out->bucket]};
-	const struct ek_surroundings around = {flags_of, key_of, &own};
-	struct ek_selection s = {.service = &out->service,
-				 .bucket = &own.bucket,
-				 .hash = out->hash,
+	const struct ek_surroundings around = {flags_of, key_of, &own, &out->service, &own.bucket};
+	struct ek_selection s = {.hash = out->hash,
 				 .slot = out->slot,
 				 .now = view->tick,
 				 .source_word = p->source.words[3],
@@ -151,7 +200,7 @@ static int select_remembering(const struct ek_explain_view *view, const struct e
 	struct ek_matches m;
 	struct ek_choice c;
 
-	ek_select_find(&s, &m);
+	ek_select_find(&s, &around, &m);
 	add_entry(out, p, m.live, &own.keys.key[m.live_way]);
 	add_entry(out, p, m.embryo, &own.keys.key[m.embryo_way]);
 	if (p->in_sequence && m.embryo)
@@ -186,13 +235,14 @@ static int select_backend(const struct ek_explain_view *view, const struct ek_ex
 
 /* --- forward.h ------------------------------------------------------------------------------- */
 
+/* A varied source is of its own family only. */
 static struct ek_ip outer_source(const struct ek_explanation *e, const struct ek_port *port,
 				 bool v4)
 {
 	const struct ek_service *s = &e->service;
 	struct ek_ip source = v4 ? ek_ip_from4(port->source4) : port->source6;
 
-	if (!s->outer_mask)
+	if (!s->outer_mask || ek_ip_is_v4(&s->outer_source) != v4)
 		return source;
 	source = s->outer_source;
 	if (v4)
@@ -202,25 +252,48 @@ static struct ek_ip outer_source(const struct ek_explanation *e, const struct ek
 	return source;
 }
 
+static uint16_t overhead_of(const struct ek_backend *b)
+{
+	switch ((enum ek_forward)b->forward) {
+	case EK_FORWARD_IPIP:
+		return sizeof(struct iphdr);
+	case EK_FORWARD_IPIP6:
+		return sizeof(struct ipv6hdr);
+	case EK_FORWARD_GUE:
+		return sizeof(struct iphdr) + sizeof(struct udphdr) + b->gue_header;
+	case EK_FORWARD_GUE6:
+		return sizeof(struct ipv6hdr) + sizeof(struct udphdr) + b->gue_header;
+	case EK_FORWARD_TOS:
+	case EK_FORWARD_L2:
+	case EK_FORWARD_LOCAL:
+		break;
+	}
+	return 0;
+}
+
 static int forward(const struct ek_explain_view *view, const struct ek_explain_packet *p,
 		   struct ek_explanation *out)
 {
 	const struct ek_backend b = view->backend(view->context, out->backend);
 	const unsigned int flags = EK_NEXTHOP_FLAGS(b.nexthop);
 	const struct ek_port port = view->port(view->context, EK_NEXTHOP_PORT(b.nexthop));
-	const bool v4 = ek_ip_is_v4(&p->destination);
+	const bool v4 = ek_ip_is_v4(&b.address);
 	struct ek_explain_outer *o = &out->outer;
 
 	if (!(flags & EK_NEXTHOP_ALIVE))
 		return drop(out, EK_DROP_BACKEND_DOWN);
 	if (!(flags & EK_NEXTHOP_RESOLVED) || !port.mac)
 		return drop(out, EK_DROP_UNRESOLVED);
-	o->source = outer_source(out, &port, v4);
-	if (v4 ? !o->source.words[3] : !o->source.halves[0])
-		return drop(out, EK_DROP_NO_SOURCE);
-	o->bytes = v4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr);
+	o->forward = b.forward;
+	o->dscp = b.dscp;
+	o->bytes = overhead_of(&b);
+	if (o->bytes) {
+		o->source = outer_source(out, &port, v4);
+		if (v4 ? !o->source.words[3] : !o->source.halves[0])
+			return drop(out, EK_DROP_NO_SOURCE);
+	}
 	o->room = b.mtu > o->bytes ? b.mtu - o->bytes : 0;
-	if (p->length > o->room)
+	if (p->length > o->room && b.forward != EK_FORWARD_LOCAL)
 		return drop(out, EK_DROP_TOO_BIG);
 	o->destination = b.address;
 	o->mac = port.mac;
@@ -242,11 +315,13 @@ static void answer(const struct ek_explain_packet *p, struct ek_explanation *out
 int ek_explain(const struct ek_explain_view *view, const struct ek_explain_packet *packet,
 	       struct ek_explanation *out)
 {
+	struct ek_explain_packet p = *packet;
+
 	if (ek_ip_is_v4(&packet->source) != ek_ip_is_v4(&packet->destination))
 		return -EINVAL;
 	*out = (struct ek_explanation){0};
-	if (!find_service(view, packet, out) && !select_backend(view, packet, out))
-		forward(view, packet, out);
-	answer(packet, out);
+	if (!find_service(view, &p, out) && !select_backend(view, &p, out))
+		forward(view, &p, out);
+	answer(&p, out);
 	return 0;
 }

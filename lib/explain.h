@@ -30,6 +30,8 @@ struct ek_explain_view {
 	const struct ek_ring *(*ring)(const void *context, uint32_t id);
 	struct ek_backend (*backend)(const void *context, uint32_t index);
 	struct ek_port (*port)(const void *context, uint32_t number);
+	/* The wildcard rules for an address: false if there are none. NULL: for no address. */
+	bool (*wildcard)(const void *context, const struct ek_ip *vip, struct ek_wildcard *out);
 	const void *context;
 };
 
@@ -78,7 +80,11 @@ struct ek_explain_entry {
 	bool key_fits; /* the twin is this flow's, not that of an entry before or of a like one */
 };
 
+/* How it leaves. A method without an outer header has neither source nor, but for tos, destination.
+ */
 struct ek_explain_outer {
+	enum ek_forward forward;
+	uint8_t dscp; /* tos: where it stands in the TOS byte */
 	struct ek_ip source, destination;
 	uint64_t mac, nexthop; /* 48 bits each, as on the wire: from, to */
 	uint8_t port;
@@ -105,6 +111,9 @@ struct ek_explanation {
 	struct ek_explain_outer outer;
 };
 
+/* The service's entry that the packet belongs to, or NULL. */
+const struct ek_service *ek_explain_find(const struct ek_explain_view *view,
+					 const struct ek_explain_packet *packet);
 /* 0, or -EINVAL: source and destination are not of one family. */
 int ek_explain(const struct ek_explain_view *view, const struct ek_explain_packet *packet,
 	       struct ek_explanation *out);
@@ -112,8 +121,8 @@ int ek_explain(const struct ek_explain_view *view, const struct ek_explain_packe
 /*
  * A handler of the control socket (control.h); `arg` is the struct ek_controller.
  *
- *     request   "target": a service's name or VIP[:PORT]; "client": ADDRESS[:PORT]; "packet":
- *               "syn", "ack" or "rst", or absent for the first two
+ *     request   "target": a service's name or VIP[:PORT][/tcp|udp]; "client": ADDRESS[:PORT];
+ *               "packet": "syn", "ack" or "rst", or absent for the first two
  */
 json_t *ek_explain_command(void *arg, const json_t *request, struct ek_error *error);
 

@@ -8,9 +8,13 @@
 #include "endpoint.h"
 #include "explain.h"
 #include "ip.h"
+#include "netlink_parse.h"
 
 /* A port for a client that named none. */
 #define SOME_PORT 40000
+/* For services of any port, of any protocol. */
+#define SOME_SERVICE_PORT 80
+#define SOME_PROTOCOL	  IPPROTO_ESP
 
 static const struct {
 	const char *name, *description;
@@ -34,17 +38,78 @@ static const struct kind datagram = {"datagram", EK_PACKET_DATAGRAM, true};
 struct subject {
 	const struct ek_controller *c;
 	const struct ek_service_runtime *service;
+	struct ek_ip vip;      /* zero: the service's */
+	uint16_t service_port; /* 0: the service's */
+	uint8_t protocol;      /* 0: the service's */
+	bool has_segments;     /* of TCP, in distinction from packets that are all of one kind */
 	struct ek_ip client;
 	uint16_t port;
 	const struct kind *only; /* NULL: those that are shown by default */
 	uint32_t tick;
 };
 
+/* --- the data plane's tables ----------------------------------------------------------------- */
+
+static const struct ek_ring *ring_of(const void *context, uint32_t id)
+{
+	const struct ek_controller *c = context;
+
+	return id < EK_SERVICES_MAX ? ek_datapath_ring(c->datapath, id) : NULL;
+}
+
+static struct ek_backend backend_of(const void *context, uint32_t index)
+{
+	const struct ek_controller *c = context;
+
+	if (index >= c->config->limits.backends)
+		return (struct ek_backend){.service = EK_SERVICE_NONE};
+	return ek_datapath_backend_row(c->datapath, index);
+}
+
+static struct ek_port port_of(const void *context, uint32_t number)
+{
+	const struct ek_controller *c = context;
+
+	return ek_datapath_port_row(c->datapath, number);
+}
+
+static bool wildcard_of(const void *context, const struct ek_ip *vip, struct ek_wildcard *out)
+{
+	const struct ek_controller *c = context;
+
+	return ek_datapath_wildcard(c->datapath, vip, out);
+}
+
+static struct ek_explain_view view_of(const struct subject *subject)
+{
+	const struct ek_controller *c = subject->c;
+
+	return (struct ek_explain_view){.services = ek_datapath_services(c->datapath),
+					.key = ek_datapath_key(c->datapath),
+					.flows = ek_datapath_flows(c->datapath),
+					.flow_keys = ek_datapath_flow_keys(c->datapath),
+					.buckets = ek_datapath_buckets(c->datapath),
+					.tick = subject->tick,
+					.ring = ring_of,
+					.backend = backend_of,
+					.port = port_of,
+					.wildcard = wildcard_of,
+					.context = c};
+}
+
 /* --- what is asked for ----------------------------------------------------------------------- */
 
-static bool has_endpoint(const struct ek_config_service *s, const struct ek_ip *vip, uint16_t port)
+static bool has_address(const struct ek_config_service *s, const struct ek_ip *vip)
 {
-	return ek_ip_equal(&s->vip, vip) && (!port || s->port == port);
+	for (size_t i = 0; i < s->n_addresses; i++) {
+		const struct ek_netlink_prefix prefix = {s->addresses[i].address,
+							 s->addresses[i].length};
+
+		if (ek_ip_is_v4(vip) == ek_ip_is_v4(&prefix.address) &&
+		    ek_netlink_prefix_covers(&prefix, vip))
+			return true;
+	}
+	return false;
 }
 
 /* A VIP stands for its only service. */
@@ -52,15 +117,9 @@ static int find_by_vip(struct subject *subject, const char *target, struct ek_er
 {
 	const struct ek_world *world = &subject->c->world;
 	const struct ek_service_runtime *found = NULL;
-	struct ek_ip vip;
-	uint16_t port;
 
-	if (ek_endpoint_parse(target, &vip, &port)) {
-		ek_error_set(error, "there is no service '%s', and it is no VIP[:PORT]", target);
-		return -1;
-	}
 	for (size_t i = 0; i < world->n_services; i++) {
-		if (!has_endpoint(world->services[i].config, &vip, port))
+		if (!has_address(world->services[i].config, &subject->vip))
 			continue;
 		if (found) {
 			ek_error_set(error,
@@ -71,7 +130,59 @@ static int find_by_vip(struct subject *subject, const char *target, struct ek_er
 		found = &world->services[i];
 	}
 	subject->service = found;
-	if (found)
+	return 0;
+}
+
+/* As a packet would find it: by TCP, else by UDP, unless one of them was asked for. */
+static void find_by_port(struct subject *subject)
+{
+	const struct ek_explain_view view = view_of(subject);
+	const struct ek_world *world = &subject->c->world;
+	const struct ek_service *s = NULL;
+
+	for (int i = 0; i < 2 && !s; i++) {
+		const struct ek_explain_packet packet = {.destination = subject->vip,
+							 .destination_port =
+								 htons(subject->service_port),
+							 .protocol = i ? IPPROTO_UDP : IPPROTO_TCP};
+
+		if (subject->protocol && subject->protocol != packet.protocol)
+			continue;
+		s = ek_explain_find(&view, &packet);
+		if (s)
+			subject->protocol = packet.protocol;
+	}
+	for (size_t i = 0; s && i < world->n_services; i++)
+		if (world->services[i].id == s->id)
+			subject->service = &world->services[i];
+}
+
+/* VIP[:PORT][/PROTOCOL] */
+static int parse_target(struct subject *subject, const char *target)
+{
+	char endpoint[80];
+	const char *slash = strchr(target, '/');
+
+	if (slash && strcmp(slash, "/tcp") && strcmp(slash, "/udp"))
+		return -1;
+	if (slash)
+		subject->protocol = strcmp(slash, "/tcp") ? IPPROTO_UDP : IPPROTO_TCP;
+	snprintf(endpoint, sizeof(endpoint), "%.*s",
+		 (int)(slash ? slash - target : (long)strlen(target)), target);
+	return ek_endpoint_parse(endpoint, &subject->vip, &subject->service_port);
+}
+
+static int find_by_endpoint(struct subject *subject, const char *target, struct ek_error *error)
+{
+	if (parse_target(subject, target)) {
+		ek_error_set(error, "there is no service '%s', and it is no VIP[:PORT]", target);
+		return -1;
+	}
+	if (subject->service_port)
+		find_by_port(subject);
+	else if (find_by_vip(subject, target, error))
+		return -1;
+	if (subject->service)
 		return 0;
 	ek_error_set(error, "no service has %s: its packets are passed to this host's stack",
 		     target);
@@ -88,7 +199,7 @@ static int find_service(struct subject *subject, const char *target, struct ek_e
 		subject->service = &world->services[i];
 		return 0;
 	}
-	return find_by_vip(subject, target, error);
+	return find_by_endpoint(subject, target, error);
 }
 
 static int read_client(struct subject *subject, const char *client, struct ek_error *error)
@@ -102,18 +213,35 @@ static int read_client(struct subject *subject, const char *client, struct ek_er
 			     client);
 		return -1;
 	}
-	if (ek_ip_is_v4(&subject->client) == ek_ip_is_v4(&s->vip))
+	for (size_t i = 0; i < s->n_addresses && ek_ip_is_zero(&subject->vip); i++)
+		if (ek_ip_is_v4(&subject->client) == ek_ip_is_v4(&s->addresses[i].address))
+			subject->vip = s->addresses[i].address;
+	if (!ek_ip_is_zero(&subject->vip) &&
+	    ek_ip_is_v4(&subject->client) == ek_ip_is_v4(&subject->vip))
 		return 0;
 	ek_error_set(error, "the client's address and the VIP of '%s' are of different families",
 		     s->name);
 	return -1;
 }
 
+/* What was not asked for is as the service has it, or an example. */
+static void choose_packet(struct subject *subject)
+{
+	const struct ek_config_service *s = subject->service->config;
+
+	if (!subject->protocol)
+		subject->protocol = s->protocol ? s->protocol : SOME_PROTOCOL;
+	if (!subject->service_port)
+		subject->service_port = s->port ? s->port : SOME_SERVICE_PORT;
+	subject->has_segments = s->protocol && subject->protocol == IPPROTO_TCP;
+}
+
 static int read_kind(struct subject *subject, const char *packet, struct ek_error *error)
 {
+	choose_packet(subject);
 	if (!packet)
 		return 0;
-	if (subject->service->config->protocol != IPPROTO_TCP) {
+	if (!subject->has_segments) {
 		ek_error_set(error, "'%s' is no TCP service: its packets are all of one kind",
 			     subject->service->config->name);
 		return -1;
@@ -143,52 +271,16 @@ static int read_request(const json_t *request, struct subject *subject, struct e
 	       read_kind(subject, packet, error);
 }
 
-/* --- the data plane's tables ----------------------------------------------------------------- */
-
-static const struct ek_ring *ring_of(const void *context, uint32_t id)
-{
-	const struct ek_controller *c = context;
-
-	return id < EK_SERVICES_MAX ? ek_datapath_ring(c->datapath, id) : NULL;
-}
-
-static struct ek_backend backend_of(const void *context, uint32_t index)
-{
-	const struct ek_controller *c = context;
-
-	if (index >= c->config->limits.backends)
-		return (struct ek_backend){.service = EK_SERVICE_NONE};
-	return ek_datapath_backend_row(c->datapath, index);
-}
-
-static struct ek_port port_of(const void *context, uint32_t number)
-{
-	const struct ek_controller *c = context;
-
-	return ek_datapath_port_row(c->datapath, number);
-}
-
 static void explain(const struct subject *subject, const struct kind *kind,
 		    struct ek_explanation *e)
 {
-	const struct ek_controller *c = subject->c;
-	const struct ek_config_service *s = subject->service->config;
-	const struct ek_explain_view view = {.services = ek_datapath_services(c->datapath),
-					     .key = ek_datapath_key(c->datapath),
-					     .flows = ek_datapath_flows(c->datapath),
-					     .flow_keys = ek_datapath_flow_keys(c->datapath),
-					     .buckets = ek_datapath_buckets(c->datapath),
-					     .tick = subject->tick,
-					     .ring = ring_of,
-					     .backend = backend_of,
-					     .port = port_of,
-					     .context = c};
+	const struct ek_explain_view view = view_of(subject);
 	const struct ek_explain_packet packet = {
 		.source = subject->client,
-		.destination = s->vip,
+		.destination = subject->vip,
 		.source_port = htons(subject->port ? subject->port : SOME_PORT),
-		.destination_port = htons(s->port),
-		.protocol = s->protocol,
+		.destination_port = htons(subject->service_port),
+		.protocol = subject->protocol,
 		.kind = kind->kind,
 		.in_sequence = true,
 		.is_reset = kind->kind == EK_PACKET_REFUSAL,
@@ -212,14 +304,6 @@ static const char *name_of(const struct subject *subject, uint32_t index)
 	const struct ek_member *m = member_of(subject, index);
 
 	return m ? m->backend->name : "none of this service's";
-}
-
-static const char *interface_of(const struct ek_controller *c, unsigned int port)
-{
-	for (size_t i = 0; i < ek_ports_count(c->ports); i++)
-		if (ek_ports_at(c->ports, i)->number == (int)port)
-			return ek_ports_at(c->ports, i)->name;
-	return "-";
 }
 
 static json_int_t seconds(const struct subject *subject, uint32_t ticks)
@@ -319,6 +403,18 @@ static json_t *mac_json(uint64_t mac48)
 			    mac[5]);
 }
 
+static const char *forward_name(enum ek_forward forward)
+{
+	switch (forward) {
+	case EK_FORWARD_IPIP6:
+		return ek_forward_name(EK_FORWARD_IPIP);
+	case EK_FORWARD_GUE6:
+		return ek_forward_name(EK_FORWARD_GUE);
+	default:
+		return ek_forward_name(forward);
+	}
+}
+
 static json_t *outer_json(const struct subject *subject, const struct ek_explanation *e)
 {
 	const struct ek_explain_outer *o = &e->outer;
@@ -326,11 +422,13 @@ static json_t *outer_json(const struct subject *subject, const struct ek_explana
 
 	if (e->verdict != EK_EXPLAIN_FORWARD)
 		return json_null();
-	return json_pack("{s:s, s:s, s:o, s:o, s:s, s:i, s:i}", "source",
-			 ek_ip_format(&o->source, source), "destination",
-			 ek_ip_format(&o->destination, destination), "mac", mac_json(o->mac),
-			 "nexthop_mac", mac_json(o->nexthop), "interface",
-			 interface_of(subject->c, o->port), "bytes", o->bytes, "room", o->room);
+	return json_pack("{s:s, s:o, s:s, s:i, s:o, s:o, s:s, s:i, s:i}", "forward",
+			 forward_name(o->forward), "source",
+			 o->bytes ? json_string(ek_ip_format(&o->source, source)) : json_null(),
+			 "destination", ek_ip_format(&o->destination, destination), "dscp",
+			 o->dscp >> 2, "mac", mac_json(o->mac), "nexthop_mac", mac_json(o->nexthop),
+			 "interface", ek_ports_name(subject->c->ports, o->port), "bytes", o->bytes,
+			 "room", o->room);
 }
 
 static json_t *packet_json(const struct subject *subject, const struct kind *kind,
@@ -444,9 +542,12 @@ static json_t *flow_json(const struct subject *subject, const struct ek_explanat
 	for (size_t i = 0; i < e->n_entries; i++)
 		json_array_append_new(entries, entry_json(subject, e, &e->entries[i]));
 	return json_pack("{s:s, s:s, s:i, s:s, s:s, s:s, s:i, s:b, s:o, s:i, s:o, s:o, s:o}",
-			 "service", s->name, "address", ek_ip_format(&s->vip, vip), "port", s->port,
-			 "protocol", s->protocol == IPPROTO_TCP ? "tcp" : "udp", "tracking",
-			 ek_tracking_name(s->tracking), "client",
+			 "service", s->name, "address", ek_ip_format(&subject->vip, vip), "port",
+			 s->protocol ? subject->service_port : 0, "protocol",
+			 !s->protocol			    ? "any"
+			 : subject->protocol == IPPROTO_TCP ? "tcp"
+							    : "udp",
+			 "tracking", ek_tracking_name(s->tracking), "client",
 			 ek_ip_format(&subject->client, client), "client_port",
 			 subject->port ? subject->port : SOME_PORT, "port_assumed", !subject->port,
 			 "hash", json_sprintf("%016llx", (unsigned long long)e->hash), "bucket",
@@ -478,7 +579,7 @@ json_t *ek_explain_command(void *arg, const json_t *request, struct ek_error *er
 		ek_error_set(error, "the data plane does not tell the time");
 		return NULL;
 	}
-	if (subject.service->config->protocol != IPPROTO_TCP)
+	if (!subject.has_segments)
 		any = &datagram;
 	explain(&subject, any, &e);
 	out = flow_json(&subject, &e);

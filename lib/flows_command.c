@@ -95,7 +95,8 @@ static bool mark_owners(struct page *page)
 				continue;
 			any = true;
 			page->owners[b->index] = (struct owner){.service = s, .backend = b};
-			page->services[b->index] = &page->c->state.services[s->id].entry;
+			page->services[b->index] =
+				ek_state_longest(&page->c->state.services[s->id]);
 		}
 	}
 	page->services[EK_BACKEND_NONE] = NULL; /* of those that have no row yet */
@@ -129,6 +130,18 @@ static json_int_t seconds(const struct page *page, uint32_t ticks)
 	return ek_ticks_seconds(ek_datapath_clock(page->c->datapath), ticks);
 }
 
+static const char *protocol_name(uint8_t protocol)
+{
+	switch (protocol) {
+	case IPPROTO_TCP:
+		return "tcp";
+	case IPPROTO_UDP:
+		return "udp";
+	default: /* of a service of any: the flow is a pair of addresses */
+		return "any";
+	}
+}
+
 static json_t *row_json(const struct page *page, const struct ek_flow *flow)
 {
 	const struct owner *owner = &page->owners[ek_flow_backend(flow->entry)];
@@ -137,11 +150,10 @@ static json_t *row_json(const struct page *page, const struct ek_flow *flow)
 
 	return json_pack("{s:s, s:s, s:s, s:s, s:i, s:s, s:i, s:s, s:I, s:I}", "service",
 			 owner->service->config->name, "backend", owner->backend->name, "protocol",
-			 key->protocol == IPPROTO_TCP ? "tcp" : "udp", "client",
-			 ek_ip_format(&key->source, client), "client_port", ntohs(key->source_port),
-			 "vip", ek_ip_format(&key->destination, vip), "port",
-			 ntohs(key->destination_port), "state",
-			 state_name(ek_flow_state(flow->entry)), "age",
+			 protocol_name(key->protocol), "client", ek_ip_format(&key->source, client),
+			 "client_port", ntohs(key->source_port), "vip",
+			 ek_ip_format(&key->destination, vip), "port", ntohs(key->destination_port),
+			 "state", state_name(ek_flow_state(flow->entry)), "age",
 			 seconds(page, page->view.tick - key->since), "idle",
 			 seconds(page, ek_flow_age(flow->entry, page->view.tick)));
 }

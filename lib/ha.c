@@ -284,11 +284,24 @@ static void tracks_changed(void *arg)
 
 /* --- rings ----------------------------------------------------------------------------------- */
 
-static const struct ek_ha_instance *instance_of(const struct ek_ha *ha, const struct ek_ip *vip)
+static bool has_vip(const struct ek_config_service *service, const struct ek_ip *vip)
+{
+	for (size_t i = 0; i < service->n_addresses; i++) {
+		const struct ek_ip network = ek_ip_mask(vip, service->addresses[i].length);
+
+		if (ek_ip_equal(&network, &service->addresses[i].address))
+			return true;
+	}
+	return false;
+}
+
+/* The one that announces an address of the service. */
+static const struct ek_ha_instance *instance_of(const struct ek_ha *ha,
+						const struct ek_config_service *service)
 {
 	for (size_t i = 0; i < ha->n_instances; i++)
 		for (size_t v = 0; v < ha->instances[i].config->n_vips; v++)
-			if (ek_ip_equal(&ha->instances[i].config->vips[v], vip))
+			if (has_vip(service, &ha->instances[i].config->vips[v]))
 				return &ha->instances[i];
 	return ha->n_instances ? &ha->instances[0] : NULL;
 }
@@ -305,7 +318,7 @@ static bool sorts_first(const struct ek_ha *ha)
 
 bool ek_ha_owns(const struct ek_ha *ha, const struct ek_config_service *service)
 {
-	const struct ek_ha_instance *i = instance_of(ha, &service->vip);
+	const struct ek_ha_instance *i = instance_of(ha, service);
 
 	return i ? i->fsm.state == EK_VRRP_MASTER : sorts_first(ha);
 }

@@ -72,11 +72,9 @@ static void mark(struct ek_mirror *m)
 
 struct ek_wire_service ek_mirror_name(const struct ek_mirror *m, uint16_t id)
 {
-	const struct ek_service *entry = &m->options.state->services[id].entry;
+	const struct ek_service *first = m->options.state->services[id].entries;
 
-	return (struct ek_wire_service){.vip = entry->vip,
-					.port = EK_SERVICE_KEY_PORT(entry->key),
-					.protocol = EK_SERVICE_KEY_PROTO(entry->key)};
+	return (struct ek_wire_service){.vip = first->vip, .key = first->key};
 }
 
 /* A row as the peer should know it, if it does not. */
@@ -411,15 +409,7 @@ void ek_mirror_pump(struct ek_mirror *m)
 
 int ek_mirror_find(const struct ek_mirror *m, const struct ek_wire_service *name)
 {
-	uint64_t key = EK_SERVICE_KEY(name->port, name->protocol, EK_SERVICE_LIVE);
-
-	for (int id = 0; id < (int)EK_SERVICES_MAX; id++) {
-		const struct ek_state_service *s = &m->options.state->services[id];
-
-		if (s->used && s->entry.key == key && ek_ip_equal(&s->entry.vip, &name->vip))
-			return id;
-	}
-	return -1;
+	return ek_state_find_key(m->options.state, &name->vip, name->key);
 }
 
 static uint16_t find_row(const struct ek_mirror *m, int id, const struct ek_ip *address)
@@ -442,8 +432,7 @@ static bool is_row_of(const struct ek_mirror *m, uint16_t index, const struct ek
 	    !m->options.state->services[row->row.service].used)
 		return false;
 	service = ek_mirror_name(m, row->row.service);
-	return service.port == name->service.port && service.protocol == name->service.protocol &&
-	       ek_ip_equal(&service.vip, &name->service.vip);
+	return service.key == name->service.key && ek_ip_equal(&service.vip, &name->service.vip);
 }
 
 /* Rows here may have changed hands since the peer's names were looked up. */

@@ -93,8 +93,8 @@ static bool is_mirrored(const struct ek_mirror *m, size_t peer, uint64_t image)
 	if (s->shadow || !s->stateful)
 		return s->stateful;
 	return age <= ek_mirror_unheard(m, peer) &&
-	       age <= m->options.state->services[backend->row.service]
-			       .entry.timeout[ek_flow_state(image)];
+	       age <= ek_state_longest(&m->options.state->services[backend->row.service])
+			       ->timeout[ek_flow_state(image)];
 }
 
 static int send_step(struct ek_mirror *m, size_t peer, bool first, struct ek_wire_out *entries)

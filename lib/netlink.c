@@ -763,6 +763,16 @@ const struct ek_link *ek_netlink_link_by_index(const struct ek_netlink *netlink,
 	return ek_sorted_find(&netlink->links, &ifindex);
 }
 
+size_t ek_netlink_link_count(const struct ek_netlink *netlink)
+{
+	return netlink->links.count;
+}
+
+const struct ek_link *ek_netlink_link_at(const struct ek_netlink *netlink, size_t i)
+{
+	return netlink->links.item[i];
+}
+
 const struct ek_netlink_address *ek_netlink_addresses(const struct ek_netlink *netlink, size_t *n)
 {
 	*n = netlink->addresses.n;

@@ -38,6 +38,9 @@ struct ek_link {
 	bool up;	       /* administratively up and with carrier */
 	struct ek_ip address4; /* first global-scope address of the family; zero = none */
 	struct ek_ip address6;
+	int parent;		/* VLAN devices: the interface below, 0 = this is none */
+	uint16_t vlan;		/* its identifier */
+	uint16_t vlan_protocol; /* ETH_P_8021Q or ETH_P_8021AD */
 };
 
 struct ek_netlink_prefix {
@@ -88,6 +91,10 @@ const struct ek_nexthop *ek_netlink_nexthop(const struct ek_netlink *netlink,
 /* NULL when there is none. Valid until control returns to the event loop. */
 const struct ek_link *ek_netlink_link(const struct ek_netlink *netlink, const char *name);
 const struct ek_link *ek_netlink_link_by_index(const struct ek_netlink *netlink, int ifindex);
+
+/* All links, by ifindex. Valid until control returns to the event loop. */
+size_t ek_netlink_link_count(const struct ek_netlink *netlink);
+const struct ek_link *ek_netlink_link_at(const struct ek_netlink *netlink, size_t i);
 
 /* All addresses of all links. Valid until control returns to the event loop. */
 const struct ek_netlink_address *ek_netlink_addresses(const struct ek_netlink *netlink, size_t *n);

@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <string.h>
+#include <arpa/inet.h>
 #include <net/if.h>
 #include <libmnl/libmnl.h>
 #include <linux/if.h>
@@ -87,6 +88,39 @@ static bool get_ip(const struct nlattr *attribute, int family, struct ek_ip *out
 	return ip_from_bytes(family, payload(attribute, address_size(family)), out);
 }
 
+static void index_nested(const struct nlattr *nest, const struct nlattr **table, unsigned int max)
+{
+	const struct nlattr *attribute;
+
+	memset(table, 0, (max + 1) * sizeof(*table));
+	if (nest)
+		mnl_attr_for_each_nested(attribute, nest) if (mnl_attr_get_type(attribute) <= max)
+			table[mnl_attr_get_type(attribute)] = attribute;
+}
+
+/* A VLAN device whose other end is in this network namespace, too. */
+static void get_vlan(const struct nlattr *const *attributes, struct ek_link *link)
+{
+	const struct nlattr *info[IFLA_INFO_MAX + 1], *data[IFLA_VLAN_MAX + 1];
+	const void *id, *protocol;
+	uint32_t parent = 0;
+
+	index_nested(attributes[IFLA_LINKINFO], info, IFLA_INFO_MAX);
+	if (!info[IFLA_INFO_KIND] ||
+	    mnl_attr_validate(info[IFLA_INFO_KIND], MNL_TYPE_NUL_STRING) < 0 ||
+	    strcmp(mnl_attr_get_str(info[IFLA_INFO_KIND]), "vlan") || attributes[IFLA_LINK_NETNSID])
+		return;
+	index_nested(info[IFLA_INFO_DATA], data, IFLA_VLAN_MAX);
+	id = payload(data[IFLA_VLAN_ID], sizeof(link->vlan));
+	protocol = payload(data[IFLA_VLAN_PROTOCOL], sizeof(link->vlan_protocol));
+	if (!id || !protocol || !get_u32(attributes[IFLA_LINK], &parent) || parent > INT32_MAX)
+		return;
+	link->parent = parent;
+	memcpy(&link->vlan, id, sizeof(link->vlan));
+	memcpy(&link->vlan_protocol, protocol, sizeof(link->vlan_protocol));
+	link->vlan_protocol = ntohs(link->vlan_protocol);
+}
+
 int ek_netlink_parse_link(const struct nlmsghdr *message, struct ek_link *out)
 {
 	const struct nlattr *attributes[IFLA_MAX + 1], *name;
@@ -116,6 +150,7 @@ int ek_netlink_parse_link(const struct nlmsghdr *message, struct ek_link *out)
 	if (mac && mnl_attr_get_payload_len(attributes[IFLA_ADDRESS]) == sizeof(link.mac))
 		memcpy(link.mac, mac, sizeof(link.mac));
 	link.up = (info->ifi_flags & want) == want;
+	get_vlan(attributes, &link);
 	*out = link;
 	return 0;
 }

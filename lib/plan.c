@@ -4,9 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <arpa/inet.h>
-#include "ip.h"
 #include <evenkeel/flow_table.h>
+#include "ip.h"
 #include "plan.h"
+#include "wildcards.h"
 
 /* Working state of one ek_plan_make(). */
 struct planning {
@@ -38,8 +39,11 @@ int ek_state_init(struct ek_state *state, uint32_t limit)
 
 void ek_state_free(struct ek_state *state)
 {
-	for (size_t i = 0; i < EK_SERVICES_MAX; i++)
+	for (size_t i = 0; i < EK_SERVICES_MAX; i++) {
 		free(state->services[i].members);
+		free(state->services[i].entries);
+	}
+	free(state->wild);
 	free(state->backends);
 	memset(state, 0, sizeof(*state));
 }
@@ -61,21 +65,52 @@ static struct ek_op *push(struct ek_plan *plan, enum ek_op_kind kind)
 
 /* --- identity: which id and row stand for which service and backend -------------------------- */
 
-static uint64_t service_key(const struct ek_config_service *c)
-{
-	return EK_SERVICE_KEY(htons(c->port), c->protocol, EK_SERVICE_LIVE);
-}
-
-int ek_state_find(const struct ek_state *state, const struct ek_config_service *c)
+int ek_state_find_key(const struct ek_state *state, const struct ek_ip *vip, uint64_t key)
 {
 	for (int id = 0; id < (int)EK_SERVICES_MAX; id++) {
 		const struct ek_state_service *s = &state->services[id];
 
-		if (s->used && s->entry.key == service_key(c) &&
-		    ek_ip_equal(&s->entry.vip, &c->vip))
+		if (s->used && s->entries[0].key == key && ek_ip_equal(&s->entries[0].vip, vip))
 			return id;
 	}
 	return -1;
+}
+
+int ek_state_find(const struct ek_state *state, const struct ek_config_service *config)
+{
+	struct ek_config_entry entries[EK_SERVICE_ENTRIES_MAX];
+
+	if (!ek_config_entries(config, entries))
+		return -1;
+	return ek_state_find_key(state, &entries[0].vip.address, ek_config_entry_key(&entries[0]));
+}
+
+const struct ek_service *ek_state_longest(const struct ek_state_service *service)
+{
+	const struct ek_service *longest = service->entries;
+
+	for (size_t i = 1; i < service->n_entries; i++)
+		if (service->entries[i].timeout[EK_FLOW_ESTABLISHED] >
+		    longest->timeout[EK_FLOW_ESTABLISHED])
+			longest = &service->entries[i];
+	return longest;
+}
+
+static int compare_entries(const void *a, const void *b)
+{
+	const struct ek_service *x = a, *y = b;
+	int first = !(x->flags & EK_SERVICE_F_FIRST) - !(y->flags & EK_SERVICE_F_FIRST);
+
+	if (first)
+		return first;
+	if (x->key != y->key)
+		return x->key < y->key ? -1 : 1;
+	return ek_ip_compare(&x->vip, &y->vip);
+}
+
+void ek_state_sort_entries(struct ek_service *entries, size_t n)
+{
+	qsort(entries, n, sizeof(*entries), compare_entries);
 }
 
 static int assign_ids(struct planning *p)
@@ -179,74 +214,6 @@ static int assign_rows(struct planning *p)
 
 /* --- operations ------------------------------------------------------------------------------ */
 
-static uint32_t add16(uint32_t sum, const uint8_t *bytes, size_t n)
-{
-	for (size_t i = 0; i + 1 < n; i += 2) {
-		uint16_t word;
-
-		memcpy(&word, bytes + i, 2);
-		sum += word;
-	}
-	return sum;
-}
-
-/* The words of the outer IPv4 header that are the same for every packet (RFC 1071). */
-static uint32_t outer_constant_sum(const struct ek_ip *address)
-{
-	static const uint8_t version_tos[2] = {0x45, 0};
-	static const uint8_t ttl_protocol[2] = {EK_OUTER_TTL, IPPROTO_IPIP};
-	uint32_t sum = add16(add16(0, version_tos, 2), ttl_protocol, 2);
-
-	return add16(sum, &address->bytes[12], 4);
-}
-
-struct ek_backend ek_plan_row(const struct ek_config_service *service, uint16_t id,
-			      const struct ek_intent_backend *backend)
-{
-	return (struct ek_backend){
-		.nexthop = backend->nexthop,
-		.address = backend->address,
-		.csum = ek_ip_is_v4(&backend->address) ? outer_constant_sum(&backend->address) : 0,
-		.service = id,
-		.mtu = backend->mtu,
-		.forward = service->forward,
-	};
-}
-
-static struct ek_service service_entry(const struct ek_config_service *c, uint16_t id,
-				       struct ek_clock clock)
-{
-	unsigned int established =
-		c->protocol == IPPROTO_UDP ? c->timeouts.udp : c->timeouts.established;
-	struct ek_service entry = {
-		.vip = c->vip,
-		.key = service_key(c),
-		.id = id,
-		.timeout = {[EK_FLOW_EMBRYONIC] = ek_ticks(clock, c->timeouts.embryonic),
-			    [EK_FLOW_ESTABLISHED] = ek_ticks(clock, established),
-			    [EK_FLOW_CLOSING] = ek_ticks(clock, c->timeouts.closing)},
-		.hash_prefix4 = c->hash_prefix4,
-		.hash_prefix6 = c->hash_prefix6,
-	};
-
-	if (c->tracking == EK_TRACKING_FULL)
-		entry.flags |= EK_SERVICE_F_TRACK_FULL;
-	if (c->tracking == EK_TRACKING_NONE)
-		entry.flags |= EK_SERVICE_F_TRACK_NONE;
-	if (c->method == EK_METHOD_SOURCE_HASH)
-		entry.flags |= EK_SERVICE_F_SOURCE_HASH;
-	if (c->failover == EK_FAILOVER_NONE)
-		entry.flags |= EK_SERVICE_F_RESET;
-	if (c->outer_source_set) {
-		unsigned int bits =
-			(ek_ip_is_v4(&c->outer_source) ? 32 : 128) - c->outer_source_length;
-
-		entry.outer_source = c->outer_source;
-		entry.outer_mask = htonl(bits >= 32 ? ~0u : (1u << bits) - 1);
-	}
-	return entry;
-}
-
 static bool is_loss(const struct ek_state_backend *old, const struct ek_backend *row)
 {
 	unsigned int was = EK_NEXTHOP_FLAGS(old->row.nexthop), is = EK_NEXTHOP_FLAGS(row->nexthop);
@@ -322,20 +289,122 @@ static int plan_ring(struct planning *p, const struct ek_intent_service *s)
 	return 0;
 }
 
+static bool same_entries(const struct ek_service *a, size_t n_a, const struct ek_service *b,
+			 size_t n_b)
+{
+	return n_a == n_b && (!n_a || !memcmp(a, b, n_a * sizeof(*a)));
+}
+
+static int push_entries(struct planning *p, enum ek_op_kind kind, const struct ek_service *list,
+			size_t n, size_t room, struct ek_op **out)
+{
+	struct ek_service *copy = calloc(room + 1, sizeof(*copy));
+	struct ek_op *op = copy ? push(p->plan, kind) : NULL;
+
+	if (!op) {
+		free(copy);
+		return -ENOMEM;
+	}
+	if (n)
+		memcpy(copy, list, n * sizeof(*list));
+	op->entries.list = copy;
+	op->entries.n = n;
+	*out = op;
+	return 0;
+}
+
 static int plan_service(struct planning *p, const struct ek_intent_service *s)
 {
-	struct ek_service entry = service_entry(s->config, s->id, p->state->clock);
+	struct ek_service list[EK_SERVICE_ENTRIES_MAX];
 	const struct ek_state_service *old = &p->state->services[s->id];
+	size_t n = ek_plan_entries(s, p->state->clock, list);
 	struct ek_op *op;
 
-	if (old->used && !memcmp(&old->entry, &entry, sizeof(entry)))
+	if (old->used && same_entries(old->entries, old->n_entries, list, n))
 		return 0;
-	op = push(p->plan, EK_OP_SERVICE_SET);
-	if (!op)
+	if (push_entries(p, EK_OP_SERVICE_SET, list, n, n + old->n_entries, &op))
 		return -ENOMEM;
 	op->id = s->id;
-	op->entry = entry;
 	op->tracking = s->config->tracking;
+	return 0;
+}
+
+/* All entries that are found by a wildcard rule, in the order of the file. */
+static int collect_wild(const struct planning *p, struct ek_service **out, size_t *n)
+{
+	const struct ek_intent *intent = p->intent;
+	struct ek_service *list =
+		calloc(intent->n_services * EK_SERVICE_ENTRIES_MAX + 1, sizeof(*list));
+
+	*n = 0;
+	*out = list;
+	for (size_t i = 0; list && i < intent->n_services; i++) {
+		struct ek_service *at = &list[*n];
+		size_t found = ek_plan_entries(&intent->services[i], p->state->clock, at);
+
+		for (size_t j = 0; j < found; j++)
+			if (EK_SERVICE_KEY_STATE(at[j].key) == EK_SERVICE_WILD)
+				list[(*n)++] = at[j];
+	}
+	return list ? 0 : -ENOMEM;
+}
+
+/* Of an entry the rules name only its place: what else changes in it is no news to them. */
+static bool same_wild(const struct ek_state *state, const struct ek_service *list, size_t n)
+{
+	if (state->wild_unknown || state->n_wild != n)
+		return false;
+	for (size_t i = 0; i < n; i++)
+		if (state->wild[i].key != list[i].key ||
+		    !ek_ip_equal(&state->wild[i].vip, &list[i].vip))
+			return false;
+	return true;
+}
+
+static int plan_wildcards(struct planning *p)
+{
+	struct ek_wildcards wildcards;
+	struct ek_service *list;
+	struct ek_op *op;
+	size_t n;
+	int err = collect_wild(p, &list, &n);
+
+	if (!err && !same_wild(p->state, list, n)) {
+		err = ek_wildcards_build(list, NULL, n, &wildcards, p->error);
+		if (!err) {
+			ek_wildcards_free(&wildcards);
+			err = push_entries(p, EK_OP_WILDCARDS_SET, list, n, n, &op);
+		}
+	}
+	free(list);
+	return err;
+}
+
+static bool is_among(const struct ek_service *entry, const struct ek_service *list, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (list[i].key == entry->key && ek_ip_equal(&list[i].vip, &entry->vip))
+			return true;
+	return false;
+}
+
+static int plan_gone_entries(struct planning *p, const struct ek_intent_service *s)
+{
+	const struct ek_state_service *old = &p->state->services[s->id];
+	struct ek_service list[EK_SERVICE_ENTRIES_MAX];
+	size_t n = ek_plan_entries(s, p->state->clock, list);
+
+	for (size_t i = 0; old->used && i < old->n_entries; i++) {
+		struct ek_op *op;
+
+		if (is_among(&old->entries[i], list, n))
+			continue;
+		op = push(p->plan, EK_OP_ENTRY_CLEAR);
+		if (!op)
+			return -ENOMEM;
+		op->id = s->id;
+		op->entry = old->entries[i];
+	}
 	return 0;
 }
 
@@ -350,7 +419,6 @@ static int plan_departures(struct planning *p)
 		if (!op)
 			return -ENOMEM;
 		op->id = id;
-		op->entry = p->state->services[id].entry;
 	}
 	for (uint32_t i = 1; i < p->state->limit; i++) {
 		if (!p->state->backends[i].used || p->keep_row[i])
@@ -363,12 +431,25 @@ static int plan_departures(struct planning *p)
 	return 0;
 }
 
-static int plan_all(struct planning *p)
+/* The table is sized for so many entries with a VIP each. */
+static int check_entries(const struct planning *p)
 {
-	int err = assign_ids(p);
+	struct ek_config_entry entries[EK_SERVICE_ENTRIES_MAX];
+	size_t n = 0;
 
-	if (!err)
-		err = assign_rows(p);
+	for (size_t i = 0; i < p->intent->n_services; i++)
+		n += ek_config_entries(p->intent->services[i].config, entries);
+	if (n <= EK_SERVICES_MAX)
+		return 0;
+	ek_error_set(p->error, "more than %u addresses of services, counted for each protocol",
+		     EK_SERVICES_MAX);
+	return -ENOSPC;
+}
+
+static int plan_changes(struct planning *p)
+{
+	int err = 0;
+
 	for (size_t i = 0; i < p->intent->n_services && !err; i++) {
 		const struct ek_intent_service *s = &p->intent->services[i];
 
@@ -380,6 +461,23 @@ static int plan_all(struct planning *p)
 		if (!err)
 			err = plan_service(p, s);
 	}
+	return err;
+}
+
+static int plan_all(struct planning *p)
+{
+	int err = assign_ids(p);
+
+	if (!err)
+		err = check_entries(p);
+	if (!err)
+		err = assign_rows(p);
+	if (!err)
+		err = plan_changes(p);
+	if (!err)
+		err = plan_wildcards(p);
+	for (size_t i = 0; i < p->intent->n_services && !err; i++)
+		err = plan_gone_entries(p, &p->intent->services[i]);
 	return err ? err : plan_departures(p);
 }
 
@@ -437,6 +535,40 @@ bool ek_plan_defer_rings(struct ek_plan *plan)
 	return loss;
 }
 
+static struct ek_service *take_entries(struct ek_op *op, size_t *n)
+{
+	struct ek_service *list = op->entries.list;
+
+	*n = op->entries.n;
+	op->entries.list = NULL;
+	return list;
+}
+
+/* Those that are to go stay known until they do: a plan may be cut short before. */
+static void commit_entries(struct ek_state_service *s, struct ek_op *op)
+{
+	struct ek_service *list = op->entries.list; /* with room for them */
+	size_t n = op->entries.n, n_new = n;
+
+	for (size_t i = 0; i < s->n_entries; i++)
+		if (!is_among(&s->entries[i], list, n_new))
+			list[n++] = s->entries[i];
+	free(s->entries);
+	s->entries = take_entries(op, &s->n_entries);
+	s->n_entries = n;
+}
+
+static void remove_entry(struct ek_state_service *s, const struct ek_service *entry)
+{
+	for (size_t i = 0; i < s->n_entries; i++) {
+		if (!is_among(entry, &s->entries[i], 1))
+			continue;
+		memmove(&s->entries[i], &s->entries[i + 1],
+			(--s->n_entries - i) * sizeof(*s->entries));
+		return;
+	}
+}
+
 static void commit_op(struct ek_state *state, struct ek_op *op)
 {
 	struct ek_state_service *s = &state->services[op->id];
@@ -456,10 +588,19 @@ static void commit_op(struct ek_state *state, struct ek_op *op)
 		break;
 	case EK_OP_SERVICE_SET:
 		s->used = true;
-		s->entry = op->entry;
+		commit_entries(s, op);
+		break;
+	case EK_OP_WILDCARDS_SET:
+		state->wild_unknown = false;
+		free(state->wild);
+		state->wild = take_entries(op, &state->n_wild);
+		break;
+	case EK_OP_ENTRY_CLEAR:
+		remove_entry(s, &op->entry);
 		break;
 	case EK_OP_SERVICE_CLEAR:
 		free(s->members);
+		free(s->entries);
 		memset(s, 0, sizeof(*s));
 		break;
 	case EK_OP_BACKEND_CLEAR:
@@ -475,11 +616,24 @@ void ek_plan_commit(struct ek_state *state, struct ek_plan *plan)
 	state->next = plan->next;
 }
 
+static void free_op(struct ek_op *op)
+{
+	if (op->kind == EK_OP_RING_SET)
+		free(op->members.list);
+	if (op->kind == EK_OP_SERVICE_SET || op->kind == EK_OP_WILDCARDS_SET)
+		free(op->entries.list);
+}
+
+void ek_plan_cut(struct ek_plan *plan, size_t n)
+{
+	for (size_t i = n; i < plan->n; i++)
+		free_op(&plan->ops[i]);
+	plan->n = n;
+}
+
 void ek_plan_free(struct ek_plan *plan)
 {
-	for (size_t i = 0; i < plan->n; i++)
-		if (plan->ops[i].kind == EK_OP_RING_SET)
-			free(plan->ops[i].members.list);
+	ek_plan_cut(plan, 0);
 	free(plan->ops);
 	memset(plan, 0, sizeof(*plan));
 }

@@ -9,6 +9,7 @@
 #include <string.h>
 #include "log.h"
 #include "ports.h"
+#include "vlan.h"
 
 struct port {
 	struct ek_port_status status;
@@ -16,7 +17,16 @@ struct port {
 	bool taken; /* not attached, since another program is */
 };
 
+/* A VLAN device on one of the interfaces: nothing is attached to it. */
+struct vlan {
+	char name[IFNAMSIZ];
+	int ifindex; /* its own */
+	int number;
+};
+
 struct ek_ports {
+	struct vlan vlans[EK_PORTS_MAX];
+	size_t n_vlans;
 	struct ek_datapath *dp;
 	struct ek_netlink *netlink;
 	struct port list[EK_PORTS_MAX];
@@ -43,17 +53,21 @@ void ek_ports_free(struct ek_ports *ports)
 	free(ports);
 }
 
-static void publish(struct ek_ports *ports, struct port *p, const struct ek_link *link)
+/* `vlan`: where the link is, if it is a VLAN device; NULL: it is an interface. */
+static void publish(struct ek_ports *ports, int number, const struct ek_link *link,
+		    const struct ek_vlan *vlan)
 {
-	struct ek_port value = {.ifindex = link->ifindex,
+	struct ek_port value = {.ifindex = vlan ? vlan->ifindex : link->ifindex,
 				.source4 = link->address4.words[3],
 				.source6 = link->address6};
 	int err;
 
+	if (vlan)
+		memcpy(value.tags, vlan->tags, sizeof(value.tags));
 	memcpy(&value.mac, link->mac, sizeof(link->mac));
-	err = ek_datapath_port_set(ports->dp, p->status.number, &value);
+	err = ek_datapath_port_set(ports->dp, number, &value);
 	if (err)
-		ek_err("%s: cannot publish the port: %s", p->status.name, strerror(-err));
+		ek_err("%s: cannot publish the port: %s", link->name, strerror(-err));
 }
 
 /* The program is gone with the interface, or is taken off it; the port number is free again. */
@@ -98,7 +112,8 @@ static int acquire(struct ek_ports *ports, struct port *p, const struct ek_link 
 		   struct ek_error *error)
 {
 	static const uint8_t no_mac[6];
-	int err, number = ek_datapath_port(ports->dp, link->ifindex);
+	static const __be16 no_tags[2];
+	int err, number = ek_datapath_port(ports->dp, link->ifindex, no_tags);
 	bool adopted;
 
 	if (!memcmp(link->mac, no_mac, sizeof(no_mac))) {
@@ -111,7 +126,7 @@ static int acquire(struct ek_ports *ports, struct port *p, const struct ek_link 
 	}
 	adopted = ek_datapath_port_row(ports->dp, number).ifindex == (uint32_t)link->ifindex;
 	p->status.number = number;
-	publish(ports, p, link);
+	publish(ports, number, link, NULL);
 	err = ek_datapath_attach(ports->dp, p->status.name, link->ifindex, number, p->status.wanted,
 				 &p->attachment, error);
 	if (err) {
@@ -148,12 +163,81 @@ static bool follow(struct ek_ports *ports, struct port *p, struct ek_error *erro
 	p->status.up = link->up;
 	memcpy(p->status.mac, link->mac, sizeof(p->status.mac));
 	if (p->attachment) {
-		publish(ports, p, link);
+		publish(ports, p->status.number, link, NULL);
 		return false;
 	}
 	*err = acquire(ports, p, link, error);
 	return was_attached || !*err;
 }
+
+/* --- VLAN devices ---------------------------------------------------------------------------- */
+
+static int attached_number(const struct ek_ports *ports, int ifindex)
+{
+	for (size_t i = 0; i < ports->n; i++)
+		if (ports->list[i].attachment && ports->list[i].status.ifindex == ifindex)
+			return ports->list[i].status.number;
+	return -1;
+}
+
+static const struct ek_link *link_of(const void *context, int ifindex)
+{
+	return ek_netlink_link_by_index(context, ifindex);
+}
+
+static void add_vlan(struct ek_ports *ports, const struct ek_link *link)
+{
+	struct vlan *v = &ports->vlans[ports->n_vlans];
+	struct ek_vlan place;
+	int number;
+
+	if (attached_number(ports, link->ifindex) >= 0 ||
+	    !ek_vlan_resolve(link, link_of, ports->netlink, &place) ||
+	    attached_number(ports, place.ifindex) < 0)
+		return;
+	number = ek_datapath_port(ports->dp, place.ifindex, place.tags);
+	if (number < 0) {
+		ek_warn("%s: more than %u interfaces and VLANs", link->name, EK_PORTS_MAX);
+		return;
+	}
+	publish(ports, number, link, &place);
+	*v = (struct vlan){.ifindex = link->ifindex, .number = number};
+	snprintf(v->name, sizeof(v->name), "%s", link->name);
+	ports->n_vlans++;
+}
+
+/* Of devices that went away, now or before an adopted data plane was ours. */
+static void release_vlans(struct ek_ports *ports)
+{
+	const struct ek_port none = {0};
+
+	for (int number = 0; number < (int)EK_PORTS_MAX; number++) {
+		struct ek_port row = ek_datapath_port_row(ports->dp, number);
+		bool kept = !row.ifindex || !row.tags[0];
+
+		for (size_t i = 0; i < ports->n_vlans; i++)
+			kept |= ports->vlans[i].number == number;
+		if (!kept)
+			ek_datapath_port_set(ports->dp, number, &none);
+	}
+}
+
+/* Returns true if one came, went or got another number. */
+static bool follow_vlans(struct ek_ports *ports)
+{
+	struct vlan before[EK_PORTS_MAX];
+	size_t n_before = ports->n_vlans;
+
+	memcpy(before, ports->vlans, sizeof(before));
+	ports->n_vlans = 0;
+	for (size_t i = 0; i < ek_netlink_link_count(ports->netlink); i++)
+		add_vlan(ports, ek_netlink_link_at(ports->netlink, i));
+	release_vlans(ports);
+	return ports->n_vlans != n_before ||
+	       memcmp(before, ports->vlans, n_before * sizeof(*before));
+}
+
+/* --- interfaces ------------------------------------------------------------------------------ */
 
 static const struct ek_config_interface *configured(const struct ek_config *config,
 						    const char *name)
@@ -212,6 +296,7 @@ int ek_ports_configure(struct ek_ports *ports, const struct ek_config *config,
 			*error = local;
 		}
 	}
+	follow_vlans(ports);
 	return first;
 }
 
@@ -229,7 +314,7 @@ bool ek_ports_refresh(struct ek_ports *ports)
 		if (err && was_attached)
 			ek_err("%s", error.text);
 	}
-	return changed;
+	return follow_vlans(ports) || changed;
 }
 
 /* The port stays what it is, unless that fails. */
@@ -267,15 +352,28 @@ bool ek_ports_verify(struct ek_ports *ports)
 			changed |= follow(ports, p, &error, &err);
 		}
 	}
+	if (changed)
+		follow_vlans(ports);
 	return changed;
 }
 
 int ek_ports_by_ifindex(const struct ek_ports *ports, int ifindex)
 {
+	for (size_t i = 0; i < ports->n_vlans; i++)
+		if (ports->vlans[i].ifindex == ifindex)
+			return ports->vlans[i].number;
+	return attached_number(ports, ifindex);
+}
+
+const char *ek_ports_name(const struct ek_ports *ports, int number)
+{
+	for (size_t i = 0; i < ports->n_vlans; i++)
+		if (ports->vlans[i].number == number)
+			return ports->vlans[i].name;
 	for (size_t i = 0; i < ports->n; i++)
-		if (ports->list[i].attachment && ports->list[i].status.ifindex == ifindex)
-			return ports->list[i].status.number;
-	return -1;
+		if (ports->list[i].status.number == number)
+			return ports->list[i].status.name;
+	return "-";
 }
 
 size_t ek_ports_count(const struct ek_ports *ports)

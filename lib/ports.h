@@ -2,7 +2,8 @@
 /*
  * The interfaces of the configuration and the programs on them: attaches, follows an interface
  * that goes away and comes back under another index, and keeps the port table fresh (MAC and
- * addresses as the kernel has them).
+ * addresses as the kernel has them). A VLAN device on one of them is a port too: what leaves by it
+ * gets its tags.
  */
 #ifndef EVENKEEL_PORTS_H
 #define EVENKEEL_PORTS_H
@@ -44,8 +45,10 @@ bool ek_ports_refresh(struct ek_ports *ports);
  */
 bool ek_ports_verify(struct ek_ports *ports);
 
-/* Port number of an attached interface, or -1. */
+/* Port number of an attached interface, or of a VLAN device on one; or -1. */
 int ek_ports_by_ifindex(const struct ek_ports *ports, int ifindex);
+/* The name of the interface or VLAN device of that port, or "-". */
+const char *ek_ports_name(const struct ek_ports *ports, int number);
 size_t ek_ports_count(const struct ek_ports *ports);
 const struct ek_port_status *ek_ports_at(const struct ek_ports *ports, size_t i);
 

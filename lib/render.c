@@ -7,29 +7,70 @@
 
 static const struct ek_show_column drop_columns[] = {
 	{"REASON", false}, {"PACKETS", true}, {"PACKETS/S", true}, {"DESCRIPTION", false}};
+static const struct ek_show_column answer_columns[] = {
+	{"ANSWER", false}, {"PACKETS", true}, {"PACKETS/S", true}, {"DESCRIPTION", false}};
 
-static void print_any_drop(struct ek_show_table *table, const json_t *drop)
+static bool counted(const struct ek_render *render, const json_t *row)
 {
-	ek_show_cell(table, NULL, "%s", ek_show_text(drop, "reason"));
-	ek_show_cell(table, NULL, "%s", ek_show_integer(drop, "packets").text);
-	ek_show_cell(table, NULL, "%s", ek_show_quantity(drop, "packets_per_second").text);
-	ek_show_cell(table, NULL, "%s", ek_show_text(drop, "description"));
+	return render->all || json_integer_value(json_object_get(row, "packets")) > 0;
 }
 
-static bool dropped(const json_t *drop)
+static void print_row(struct ek_show_table *table, const json_t *row, const char *name)
 {
-	return json_integer_value(json_object_get(drop, "packets")) > 0;
+	if (!counted(table->render, row))
+		return;
+	ek_show_cell(table, NULL, "%s", ek_show_text(row, name));
+	ek_show_cell(table, NULL, "%s", ek_show_integer(row, "packets").text);
+	ek_show_cell(table, NULL, "%s", ek_show_quantity(row, "packets_per_second").text);
+	ek_show_cell(table, NULL, "%s", ek_show_text(row, "description"));
 }
 
 static void print_drop(struct ek_show_table *table, const json_t *drop)
 {
-	if (dropped(drop))
-		print_any_drop(table, drop);
+	print_row(table, drop, "reason");
+}
+
+static void print_answer(struct ek_show_table *table, const json_t *answer)
+{
+	print_row(table, answer, "answer");
+}
+
+static const struct list {
+	const char *heading;
+	const struct ek_show_column *columns;
+	ek_show_row print;
+} dropped = {"dropped", drop_columns, print_drop},
+  answered = {"answered in place", answer_columns, print_answer};
+
+/* False: there is nothing to say, and nothing was said. `gap`: an empty line goes before it. */
+static bool print_list(const struct ek_render *render, const struct list *list, const json_t *rows,
+		       bool gap)
+{
+	const json_t *row;
+	bool any = false;
+	size_t i;
+
+	json_array_foreach (rows, i, row)
+		any |= counted(render, row);
+	if (!any)
+		return false;
+	if (gap)
+		ek_show_end_line(render);
+	ek_show_say(render, EK_SHOW_BOLD, "%s", list->heading);
+	ek_show_end_line(render);
+	ek_show_rows(render, list->columns, 4, rows, list->print);
+	return true;
 }
 
 void ek_render_drops(const struct ek_render *render, const json_t *drops)
 {
-	ek_show_rows(render, drop_columns, 4, json_object_get(drops, "drops"), print_any_drop);
+	bool any = print_list(render, &dropped, json_object_get(drops, "drops"), false);
+
+	any |= print_list(render, &answered, json_object_get(drops, "answers"), any);
+	if (any)
+		return;
+	ek_show_say(render, NULL, "nothing was dropped or answered in place");
+	ek_show_end_line(render);
 }
 
 /* --- status -------------------------------------------------------------------------------- */
@@ -192,18 +233,61 @@ static struct ek_show_word count_up(const json_t *backends)
 	return word;
 }
 
+static const char *item(const json_t *list, size_t i)
+{
+	const char *text = json_string_value(json_array_get(list, i));
+
+	return text ? text : "-";
+}
+
+/* One address and one port, as a client has them. */
+static bool has_endpoint(const json_t *service)
+{
+	const json_t *list = json_object_get(service, "addresses");
+	const char *ports = ek_show_text(service, "ports");
+
+	if (!list)
+		return true;
+	return json_array_size(list) == 1 && !ports[strspn(ports, "0123456789")] &&
+	       !strchr(item(list, 0), '/');
+}
+
+/* "192.0.2.10:80/tcp", or "192.0.2.0/24, 2001:db8::/64 ports 8000-8099/tcp+udp" */
+static void say_addresses(const struct ek_render *render, const json_t *service)
+{
+	const json_t *list = json_object_get(service, "addresses");
+	const char *ports = ek_show_text(service, "ports");
+	const char *protocol = ek_show_text(service, "protocol");
+
+	if (has_endpoint(service)) {
+		ek_show_say(render, NULL, ": %s/%s ",
+			    ek_show_endpoint(service, "address", "port").text, protocol);
+		return;
+	}
+	for (size_t i = 0; i < json_array_size(list); i++)
+		ek_show_say(render, NULL, "%s%s", i ? ", " : ": ", item(list, i));
+	if (!strcmp(protocol, "any"))
+		ek_show_say(render, NULL, " any protocol ");
+	else if (!strcmp(ports, "any"))
+		ek_show_say(render, NULL, " any port/%s ", protocol);
+	else
+		ek_show_say(render, NULL, " port%s %s/%s ", strchr(ports, '-') ? "s" : "", ports,
+			    protocol);
+}
+
 static void print_service_line(const struct ek_render *render, const json_t *service)
 {
 	const char *state = ek_show_text(service, "state");
 
 	ek_show_say(render, EK_SHOW_BOLD, "%s", ek_show_text(service, "name"));
-	ek_show_say(render, NULL, ": %s/%s ", ek_show_endpoint(service, "address", "port").text,
-		    ek_show_text(service, "protocol"));
+	say_addresses(render, service);
 	ek_show_say(render, ek_show_state_color(state), "%s", state);
 	ek_show_say(render, NULL, " (%s); %s, %s, tracking %s; %s packets/s, %s bits/s",
 		    count_up(json_object_get(service, "backends")).text,
-		    ek_show_text(service, "forward"), ek_show_text(service, "method"),
-		    ek_show_text(service, "tracking"),
+		    ek_show_text(service, ek_show_is(service, "forward_detail", "-")
+						  ? "forward"
+						  : "forward_detail"),
+		    ek_show_text(service, "method"), ek_show_text(service, "tracking"),
 		    ek_show_quantity(service, "packets_per_second").text,
 		    ek_show_quantity(service, "bits_per_second").text);
 	ek_show_end_line(render);
@@ -211,8 +295,14 @@ static void print_service_line(const struct ek_render *render, const json_t *ser
 
 static void print_service(const struct ek_render *render, const json_t *service)
 {
+	const json_t *warnings = json_object_get(service, "warnings");
+
 	ek_show_end_line(render);
 	print_service_line(render, service);
+	for (size_t i = 0; i < json_array_size(warnings); i++) {
+		ek_show_say(render, EK_SHOW_YELLOW, "  %s", item(warnings, i));
+		ek_show_end_line(render);
+	}
 	if (json_integer_value(json_object_get(service, "remembering")) > 0) {
 		ek_show_say(render, NULL, "  %s of %s slots remember an earlier backend",
 			    ek_show_integer(service, "remembering").text,
@@ -221,23 +311,6 @@ static void print_service(const struct ek_render *render, const json_t *service)
 	}
 	ek_show_rows(render, backend_columns, 9, json_object_get(service, "backends"),
 		     print_backend);
-}
-
-static void print_drops(const struct ek_render *render, const json_t *status)
-{
-	const json_t *drops = json_object_get(status, "drops");
-	const json_t *drop;
-	bool any = false;
-	size_t i;
-
-	json_array_foreach (drops, i, drop)
-		any |= dropped(drop);
-	if (!any)
-		return;
-	ek_show_end_line(render);
-	ek_show_say(render, EK_SHOW_BOLD, "dropped");
-	ek_show_end_line(render);
-	ek_show_rows(render, drop_columns, 4, drops, print_drop);
 }
 
 void ek_render_status(const struct ek_render *render, const json_t *status)
@@ -255,5 +328,5 @@ void ek_render_status(const struct ek_render *render, const json_t *status)
 	print_announcements(render, json_object_get(status, "announcements"));
 	json_array_foreach (json_object_get(status, "services"), i, row)
 		print_service(render, row);
-	print_drops(render, status);
+	print_list(render, &dropped, json_object_get(status, "drops"), true);
 }

@@ -15,11 +15,14 @@ struct ek_render {
 	FILE *out;
 	bool color;
 	time_t now; /* what ages are relative to */
+	bool all;   /* drops: also those of which there were none */
 };
 
 void ek_render_status(const struct ek_render *render, const json_t *status);
-/* Every reason, also those that nothing was dropped for. */
+/* What was dropped, and what was answered in place, by reason. */
 void ek_render_drops(const struct ek_render *render, const json_t *drops);
+/* A line of the stream: one decision. */
+void ek_render_trace(const struct ek_render *render, const json_t *line);
 /* The pages of the answer put together: "flows" or "counts", "matched", "in_flux". */
 void ek_render_flows(const struct ek_render *render, const json_t *answer);
 void ek_render_explain(const struct ek_render *render, const json_t *answer);

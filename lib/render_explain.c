@@ -5,9 +5,13 @@
 static void print_flow(const struct ek_render *render, const json_t *answer)
 {
 	ek_show_say(render, EK_SHOW_BOLD, "%s", ek_show_text(answer, "service"));
-	ek_show_say(render, NULL, ": %s/%s, tracking %s; client %s",
-		    ek_show_endpoint(answer, "address", "port").text,
-		    ek_show_text(answer, "protocol"), ek_show_text(answer, "tracking"),
+	if (ek_show_is(answer, "protocol", "any"))
+		ek_show_say(render, NULL, ": %s, any protocol", ek_show_text(answer, "address"));
+	else
+		ek_show_say(render, NULL, ": %s/%s",
+			    ek_show_endpoint(answer, "address", "port").text,
+			    ek_show_text(answer, "protocol"));
+	ek_show_say(render, NULL, ", tracking %s; client %s", ek_show_text(answer, "tracking"),
 		    ek_show_endpoint(answer, "client", "client_port").text);
 	if (ek_show_true(answer, "port_assumed"))
 		ek_show_say(render, EK_SHOW_YELLOW,
@@ -58,9 +62,25 @@ static void print_outer(const struct ek_render *render, const json_t *outer)
 {
 	if (!json_is_object(outer))
 		return;
-	ek_show_say(render, NULL, "  outer header %s > %s, %s bytes; inner packets up to %s bytes",
-		    ek_show_text(outer, "source"), ek_show_text(outer, "destination"),
-		    ek_show_integer(outer, "bytes").text, ek_show_integer(outer, "room").text);
+	if (ek_show_is(outer, "forward", "local")) {
+		ek_show_say(render, NULL, "  to this host's own stack, as it is");
+		ek_show_end_line(render);
+		return;
+	}
+	if (ek_show_is(outer, "forward", "tos"))
+		ek_show_say(render, NULL,
+			    "  its destination becomes %s, its DSCP %s; packets up to %s bytes",
+			    ek_show_text(outer, "destination"), ek_show_integer(outer, "dscp").text,
+			    ek_show_integer(outer, "room").text);
+	else if (ek_show_is(outer, "forward", "l2"))
+		ek_show_say(render, NULL, "  as it is; packets up to %s bytes",
+			    ek_show_integer(outer, "room").text);
+	else
+		ek_show_say(render, NULL,
+			    "  outer header %s > %s, %s bytes; inner packets up to %s bytes",
+			    ek_show_text(outer, "source"), ek_show_text(outer, "destination"),
+			    ek_show_integer(outer, "bytes").text,
+			    ek_show_integer(outer, "room").text);
 	ek_show_end_line(render);
 	ek_show_say(render, NULL, "  out by %s, %s > %s", ek_show_text(outer, "interface"),
 		    ek_show_text(outer, "mac"), ek_show_text(outer, "nexthop_mac"));

@@ -9,6 +9,8 @@ static __u32 home_slot(const struct ek_hash_key *key, const struct ek_ip *vip, _
 {
 	__u32 word = EK_SERVICE_KEY_PORT(service_key) | EK_SERVICE_KEY_PROTO(service_key) << 16;
 
+	if (EK_SERVICE_KEY_STATE(service_key) == EK_SERVICE_WILD) /* nobody probes for these */
+		word ^= (__u32)(service_key >> 32);
 	return ek_hash_service_slot(ek_hash_service(key, vip, word));
 }
 

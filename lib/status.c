@@ -13,15 +13,9 @@
 #include "operate.h"
 #include "ring.h"
 #include "status.h"
+#include "trace.h"
+#include "verdict.h"
 #include "version.h"
-
-static const struct {
-	const char *name, *description;
-} drop_reasons[EK_DROP_COUNT] = {
-#define X(id, text, why) [EK_DROP_##id] = {text, why},
-	EK_DROP_REASONS(X)
-#undef X
-};
 
 static json_t *json_mac(const uint8_t *mac)
 {
@@ -117,11 +111,6 @@ static uint32_t *count_slots(const struct ek_controller *c, const struct ek_serv
 	return slots;
 }
 
-static const char *protocol_name(uint8_t protocol)
-{
-	return protocol == IPPROTO_TCP ? "tcp" : "udp";
-}
-
 static void add_totals(json_t *out, const struct ek_controller *c,
 		       const struct ek_service_runtime *s)
 {
@@ -204,11 +193,62 @@ static json_t *alarms_json(const struct ek_controller *c)
 	return list;
 }
 
+static json_t *addresses_json(const struct ek_config_service *s)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < s->n_addresses; i++) {
+		const struct ek_config_vip *vip = &s->addresses[i];
+		char text[EK_IP_TEXT];
+
+		ek_ip_format(&vip->address, text);
+		json_array_append_new(list, vip->length == 128
+						    ? json_string(text)
+						    : json_sprintf("%s/%u", text,
+								   ek_ip_is_v4(&vip->address)
+									   ? vip->length - 96
+									   : vip->length));
+	}
+	return list;
+}
+
+/* "gue to port 6080, direct" */
+static json_t *forward_json(const struct ek_config_service *s)
+{
+	const char *name = ek_forward_name(s->forward);
+
+	switch (s->forward) {
+	case EK_FORWARD_GUE:
+		return json_sprintf("%s to port %u%s", name, s->gue_port,
+				    s->gue_variant ? ", direct" : "");
+	case EK_FORWARD_TOS:
+		return json_sprintf("%s %u", name, s->tos);
+	default:
+		return json_string(name);
+	}
+}
+
+static json_t *mss_json(const struct ek_config_service *s)
+{
+	if (s->mss == EK_MSS_AUTO)
+		return json_string("auto");
+	return s->mss ? json_integer(s->mss) : json_string("off");
+}
+
+static json_t *warnings_json(const struct ek_service_runtime *s)
+{
+	json_t *list = json_array();
+
+	if (s->narrow[0])
+		json_array_append_new(list, ek_control_text(s->narrow));
+	return list;
+}
+
 static json_t *service_json(const struct ek_controller *c, const struct ek_service_runtime *s)
 {
 	uint32_t *slots = count_slots(c, s);
 	json_t *backends = json_array(), *out;
-	char address[EK_IP_TEXT];
+	char address[EK_IP_TEXT], ports[EK_PORTS_TEXT];
 
 	for (size_t i = 0; slots && i < s->n_members; i++)
 		json_array_append_new(backends, backend_json(c, s, &s->members[i],
@@ -217,10 +257,15 @@ static json_t *service_json(const struct ek_controller *c, const struct ek_servi
 	out = json_pack(
 		"{s:s, s:i, s:s, s:i, s:s, s:s, s:s, s:s, s:i, s:o}", "name", s->config->name, "id",
 		s->id, "address", ek_ip_format(&s->config->vip, address), "port", s->config->port,
-		"protocol", protocol_name(s->config->protocol), "forward",
+		"protocol", ek_config_protocol_name(s->config), "forward",
 		ek_forward_name(s->config->forward), "method", ek_method_name(s->config->method),
 		"tracking", ek_tracking_name(s->config->tracking), "ring_slots", (int)EK_RING_SIZE,
 		"backends", backends);
+	json_object_set_new(out, "addresses", addresses_json(s->config));
+	json_object_set_new(out, "ports", json_string(ek_config_ports_text(s->config, ports)));
+	json_object_set_new(out, "forward_detail", forward_json(s->config));
+	json_object_set_new(out, "mss", mss_json(s->config));
+	json_object_set_new(out, "warnings", warnings_json(s));
 	add_totals(out, c, s);
 	add_gauges(out, c, s);
 	return out;
@@ -244,10 +289,25 @@ static json_t *drops_json(const struct ek_controller *c)
 	ek_datapath_drops(c->datapath, counts);
 	for (size_t i = 1; i < EK_DROP_COUNT; i++)
 		json_array_append_new(list, json_pack("{s:s, s:s, s:I, s:f}", "reason",
-						      drop_reasons[i].name, "description",
-						      drop_reasons[i].description, "packets",
+						      ek_drop_name(i).name, "description",
+						      ek_drop_name(i).description, "packets",
 						      (json_int_t)counts[i], "packets_per_second",
 						      c->drops_per_second[i]));
+	return list;
+}
+
+static json_t *answers_json(const struct ek_controller *c)
+{
+	uint64_t counts[EK_ANSWER_COUNT] = {0};
+	json_t *list = json_array();
+
+	ek_datapath_answers(c->datapath, counts);
+	for (size_t i = 0; i < EK_ANSWER_COUNT; i++)
+		json_array_append_new(list, json_pack("{s:s, s:s, s:I, s:f}", "answer",
+						      ek_answer_name(i).name, "description",
+						      ek_answer_name(i).description, "packets",
+						      (json_int_t)counts[i], "packets_per_second",
+						      c->answers_per_second[i]));
 	return list;
 }
 
@@ -285,7 +345,7 @@ static json_t *drops(void *arg, const json_t *request, struct ek_error *error)
 {
 	(void)request;
 	(void)error;
-	return json_pack("{s:o}", "drops", drops_json(arg));
+	return json_pack("{s:o, s:o}", "drops", drops_json(arg), "answers", answers_json(arg));
 }
 
 static json_t *reload(void *arg, const json_t *request, struct ek_error *error)
@@ -300,16 +360,18 @@ static json_t *reload(void *arg, const json_t *request, struct ek_error *error)
 }
 
 static const struct ek_control_command commands[] = {
-	{"status", status, "node, interfaces, services, backends, drops"},
-	{"drops", drops, "every reason to drop a packet, with its count"},
-	{"flows", ek_flows_command, "the connection table, by pages"},
-	{"explain", ek_explain_command, "what becomes of a client's packets, and why"},
-	{"drain", ek_drain_command, "give a backend no new connections"},
-	{"undrain", ek_undrain_command, "give it new connections again"},
-	{"weight", ek_weight_command, "another weight than the file's"},
-	{"plan", ek_plan_command, "what a reload of a configuration would change"},
-	{"ha", ek_ha_command, "the pair: status, failover, stay, disable, enable"},
-	{"reload", reload, "read the configuration again and apply the difference"},
+	{"status", status, "node, interfaces, services, backends, drops", NULL},
+	{"drops", drops, "every reason to drop a packet or answer it in place, with its count",
+	 NULL},
+	{"trace", NULL, "decisions, as they are made", ek_trace_command},
+	{"flows", ek_flows_command, "the connection table, by pages", NULL},
+	{"explain", ek_explain_command, "what becomes of a client's packets, and why", NULL},
+	{"drain", ek_drain_command, "give a backend no new connections", NULL},
+	{"undrain", ek_undrain_command, "give it new connections again", NULL},
+	{"weight", ek_weight_command, "another weight than the file's", NULL},
+	{"plan", ek_plan_command, "what a reload of a configuration would change", NULL},
+	{"ha", ek_ha_command, "the pair: status, failover, stay, disable, enable", NULL},
+	{"reload", reload, "read the configuration again and apply the difference", NULL},
 };
 
 const struct ek_control_command *ek_status_commands(size_t *n)

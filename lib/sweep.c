@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <netinet/in.h>
 #include "sweep.h"
 
 int ek_sweep_init(struct ek_sweep *sweep, struct ek_flow_bucket *flows, uint32_t buckets,
@@ -85,6 +86,13 @@ static struct ek_sweep_service *service_of(struct ek_sweep *sweep, uint32_t back
 	return id < EK_SERVICES_MAX && sweep->services[id].ring ? &sweep->services[id] : NULL;
 }
 
+static const struct ek_flow_key *twin_at(const struct ek_sweep *sweep, const __u64 *at)
+{
+	size_t i = at - sweep->flows->entry;
+
+	return &sweep->keys[i / EK_FLOW_WAYS].key[i % EK_FLOW_WAYS];
+}
+
 /*
  * The slot of an entry follows from its fingerprint, but with source-hash from the client, which
  * the cold twin knows. A twin that is being written may name another slot: the pass after this
@@ -93,13 +101,30 @@ static struct ek_sweep_service *service_of(struct ek_sweep *sweep, uint32_t back
 uint32_t ek_sweep_slot(const struct ek_sweep *sweep, uint16_t id, const __u64 *at, __u64 entry)
 {
 	const struct ek_sweep_service *s = &sweep->services[id];
-	size_t i = at - sweep->flows->entry;
 
 	if (!(s->entry->flags & EK_SERVICE_F_SOURCE_HASH))
 		return ek_ring_index(ek_flow_hash_high(entry));
 	return ek_ring_index(
-		ek_hash_ring(sweep->hash_key, s->entry,
-			     &sweep->keys[i / EK_FLOW_WAYS].key[i % EK_FLOW_WAYS].source, 0));
+		ek_hash_ring(sweep->hash_key, s->entry, &twin_at(sweep, at)->source, 0));
+}
+
+/* A twin that is being written belongs to an entry too young for either. */
+uint32_t ek_sweep_timeout(const struct ek_sweep *sweep, const struct ek_sweep_service *s,
+			  const __u64 *at, __u64 entry)
+{
+	const struct ek_service *of = s->entry;
+
+	if (s->datagrams && twin_at(sweep, at)->protocol == IPPROTO_UDP)
+		of = s->datagrams;
+	return of->timeout[ek_flow_state(entry)];
+}
+
+uint32_t ek_sweep_idle(const struct ek_sweep_service *s)
+{
+	uint32_t idle = s->entry->timeout[EK_FLOW_ESTABLISHED];
+	uint32_t other = s->datagrams ? s->datagrams->timeout[EK_FLOW_ESTABLISHED] : 0;
+
+	return idle > other ? idle : other;
 }
 
 static void count_entry(struct ek_sweep *sweep, struct ek_sweep_service *s, const __u64 *at,
@@ -157,7 +182,7 @@ static void renew_entry(struct ek_sweep *sweep, struct ek_sweep_service *s, __u6
 static void keep_entry(struct ek_sweep *sweep, struct ek_sweep_service *s, __u64 *at, __u64 entry,
 		       uint32_t now)
 {
-	uint32_t timeout = s->entry->timeout[ek_flow_state(entry)];
+	uint32_t timeout = ek_sweep_timeout(sweep, s, at, entry);
 
 	if (ek_flow_age(entry, now) > timeout + EK_SWEEP_PATIENCE / 2)
 		ek_flow_replace(at, entry, aged(entry, now, timeout + 1));
@@ -174,7 +199,7 @@ static void visit_entry(struct ek_sweep *sweep, __u64 *at, uint32_t now)
 	if (!entry)
 		return;
 	s = service_of(sweep, ek_flow_backend(entry));
-	expired = !s || ek_flow_age(entry, now) > s->entry->timeout[ek_flow_state(entry)];
+	expired = !s || ek_flow_age(entry, now) > ek_sweep_timeout(sweep, s, at, entry);
 	if (s && s->role != EK_SWEEP_OWN && s->stateful &&
 	    ek_flow_state(entry) != EK_FLOW_EMBRYONIC) {
 		if (s->role == EK_SWEEP_RENEW)
@@ -226,7 +251,7 @@ static void visit_ring(struct ek_sweep *sweep, uint16_t id, uint32_t now)
 {
 	struct ek_sweep_service *s = &sweep->services[id];
 	struct ek_sweep_service_result result = {.entries = s->entries};
-	uint32_t idle = s->entry->timeout[EK_FLOW_ESTABLISHED], pending = 0;
+	uint32_t idle = ek_sweep_idle(s), pending = 0;
 
 	for (uint32_t i = 0; i < EK_RING_SIZE; i++) {
 		uint32_t slot = s->ring->slot[i];

@@ -39,6 +39,8 @@ struct ek_sweep_hooks {
 struct ek_sweep_service {
 	struct ek_ring *ring; /* NULL: no such service */
 	const struct ek_service *entry;
+	/* Of a service of TCP and UDP: whose timeouts its UDP flows have. NULL: `entry`'s. */
+	const struct ek_service *datagrams;
 	enum ek_tracking tracking;
 	bool over_quota;
 	bool stateful; /* the owner tells when an entry has expired */
@@ -112,6 +114,11 @@ void ek_sweep_unask(struct ek_sweep *sweep, uint16_t id);
 /* Has a whole pass since the slot's last change met no entry that names another than its current?
  */
 bool ek_sweep_clear(const struct ek_sweep *sweep, uint16_t id, uint32_t slot);
+/* Ticks after which an entry of the service, which lies at `at`, is gone. */
+uint32_t ek_sweep_timeout(const struct ek_sweep *sweep, const struct ek_sweep_service *service,
+			  const __u64 *at, __u64 entry);
+/* Ticks after which a slot that was not hit has no flow any more. */
+uint32_t ek_sweep_idle(const struct ek_sweep_service *service);
 /* The slot of an entry that lies at `at` in the table. */
 uint32_t ek_sweep_slot(const struct ek_sweep *sweep, uint16_t id, const __u64 *at, __u64 entry);
 /* The peers' answer to hooks.forget: those still pending and not `refused` (or NULL) forget. */

@@ -63,8 +63,7 @@ void ek_wire_put64(struct ek_wire_out *out, uint64_t value)
 void ek_wire_put_service(struct ek_wire_out *out, const struct ek_wire_service *service)
 {
 	put_bytes(out, &service->vip, sizeof(service->vip));
-	put_bytes(out, &service->port, sizeof(service->port));
-	put(out, service->protocol, 1);
+	put(out, service->key, 8);
 }
 
 void ek_wire_put_backend(struct ek_wire_out *out, const struct ek_wire_backend *backend)
@@ -149,8 +148,7 @@ struct ek_wire_service ek_wire_get_service(struct ek_wire_in *in)
 	struct ek_wire_service service = {0};
 
 	get_bytes(in, &service.vip, sizeof(service.vip));
-	get_bytes(in, &service.port, sizeof(service.port));
-	service.protocol = get(in, 1);
+	service.key = get(in, 8);
 	return service;
 }
 

@@ -16,7 +16,7 @@
 #include "datapath_mirror.h"
 
 /* Version of everything that is said over the channel, compared in the hello. */
-#define EK_WIRE_FORMAT 1u
+#define EK_WIRE_FORMAT 2u
 
 enum ek_wire_type {
 	EK_WIRE_STATUS = 1,    /* JSON: health, roles, digests */
@@ -38,10 +38,10 @@ enum ek_wire_type {
 	EK_WIRE_TABLE_END = 27, /* services that the sender owns: what was not sent is gone */
 };
 
+/* By the entry of the service table that names it. */
 struct ek_wire_service {
 	struct ek_ip vip;
-	__be16 port;
-	uint8_t protocol;
+	uint64_t key;
 };
 
 /* The sender's row number stands for the backend from here on. */

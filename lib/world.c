@@ -60,9 +60,11 @@ static struct ek_member *find_member(const struct ek_service_runtime *s,
 	return NULL;
 }
 
+/* As the data plane knows them: by the first entry of ek_config_entries(). */
 static bool same_service(const struct ek_config_service *a, const struct ek_config_service *b)
 {
-	return a->port == b->port && a->protocol == b->protocol && ek_ip_equal(&a->vip, &b->vip);
+	return ek_ip_equal(&a->vip, &b->vip) && a->addresses[0].length == b->addresses[0].length &&
+	       a->port == b->port && a->port_last == b->port_last && a->protocol == b->protocol;
 }
 
 struct ek_service_runtime *ek_world_find(const struct ek_world *world,
@@ -157,6 +159,8 @@ static int build_service(struct ek_service_runtime *s, const struct ek_service_r
 
 	s->warm = old ? old->warm : id >= 0;
 	s->born = old ? old->born : 0;
+	if (old)
+		memcpy(s->narrow, old->narrow, sizeof(s->narrow));
 	s->members = calloc(most_members(s, old, id, &c->state), sizeof(*s->members));
 	if (!s->members)
 		return -ENOMEM;

@@ -21,7 +21,7 @@ void ek_world_abandon(struct ek_world *world, const struct ek_world *old, struct
 void ek_world_replace(struct ek_world *current, struct ek_world *next, struct ek_controller *c);
 void ek_world_free(struct ek_world *world, struct ek_controller *c);
 
-/* The service with the same VIP, port and protocol, or NULL. */
+/* The service that is named as this one, or NULL. */
 struct ek_service_runtime *ek_world_find(const struct ek_world *world,
 					 const struct ek_config_service *config);
 /* A backend that is not in the file but in use by another node; NULL without memory. */

@@ -47,7 +47,7 @@ static const struct command {
 	 "  --client ADDR[/LEN]   only those from this address or prefix\n"
 	 "  --limit N             show at most N (1000); all are counted\n"
 	 "  --count               show how many by backend and state\n"},
-	{"explain", command_explain, 2, TAKES(PACKET), "SERVICE|VIP[:PORT] CLIENT[:PORT]",
+	{"explain", command_explain, 2, TAKES(PACKET), "SERVICE|VIP[:PORT][/udp] CLIENT[:PORT]",
 	 "what becomes of a client's packets, and why",
 	 "  --packet syn|ack|rst  only this kind (syn and ack)\n"
 	 "IPv6 addresses with a port stand in brackets: [2001:db8::7]:4711\n"},

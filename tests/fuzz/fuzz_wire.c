@@ -87,7 +87,8 @@ static void hear_bytes(struct input *in, uint8_t type)
 static struct ek_wire_service service(uint8_t which)
 {
 	return (struct ek_wire_service){
-		.vip = sim_address(200 + which % 3), .port = htons(80), .protocol = IPPROTO_TCP};
+		.vip = sim_address(200 + which % 3),
+		.key = EK_SERVICE_KEY(htons(80), IPPROTO_TCP, EK_SERVICE_LIVE)};
 }
 
 static uint64_t number(struct input *in, unsigned int bytes)

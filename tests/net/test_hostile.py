@@ -537,7 +537,7 @@ FLOODS = {
     "asks for acknowledgements": (MARK, struct.pack("!Q", 7)),
     "pings": (PING, b""),
     "the same status": (STATUS, b'{"health":"up","disabled":false,"stay":"none","synced":true,'
-                                b'"primary":[],"services":"0","format":1}'),
+                                b'"primary":[],"services":"0","format":2}'),
 }
 
 

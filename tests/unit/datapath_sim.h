@@ -12,6 +12,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -42,10 +43,52 @@ int bpf_prog_test_run_opts(int fd, struct bpf_test_run_opts *opts)
 	return 0;
 }
 
+/* The one map with keys that are no numbers; the others take what is written and forget it. */
+#define SIM_WILDCARDS 1000
+
+static struct sim_trie {
+	struct ek_wildcard_key key[EK_SERVICES_MAX];
+	struct ek_wildcard value[EK_SERVICES_MAX];
+	size_t n;
+	void (*changed)(void); /* after each write, unless NULL */
+} sim_trie;
+
 int bpf_map__fd(const struct bpf_map *map)
 {
-	(void)map;
-	return -1;
+	return map == (const struct bpf_map *)SIM_WILDCARDS ? SIM_WILDCARDS : -1;
+}
+
+static size_t sim_trie_find(const void *key)
+{
+	size_t i = 0;
+
+	while (i < sim_trie.n && memcmp(&sim_trie.key[i], key, sizeof(sim_trie.key[i])))
+		i++;
+	return i;
+}
+
+static void sim_trie_set(size_t at, const void *key, const void *value)
+{
+	if (value) {
+		memcpy(&sim_trie.key[at], key, sizeof(sim_trie.key[at]));
+		memcpy(&sim_trie.value[at], value, sizeof(sim_trie.value[at]));
+		sim_trie.n += at == sim_trie.n;
+	} else if (at < sim_trie.n) {
+		sim_trie.key[at] = sim_trie.key[--sim_trie.n];
+		sim_trie.value[at] = sim_trie.value[sim_trie.n];
+	}
+	if (sim_trie.changed)
+		sim_trie.changed();
+}
+
+int bpf_map_get_next_key(int fd, const void *key, void *next)
+{
+	size_t at = key ? sim_trie_find(key) + 1 : 0;
+
+	if (fd != SIM_WILDCARDS || at >= sim_trie.n)
+		return -1;
+	memcpy(next, &sim_trie.key[at], sizeof(sim_trie.key[at]));
+	return 0;
 }
 
 int bpf_map_create(enum bpf_map_type type, const char *name, __u32 key_size, __u32 value_size,
@@ -62,32 +105,54 @@ int bpf_map_create(enum bpf_map_type type, const char *name, __u32 key_size, __u
 	return fd;
 }
 
+/* Kept for who adopts: to be closed by sim_unpin(). */
+static struct sim_pin {
+	char path[96];
+	int fd;
+} sim_pins[8];
+static bool sim_pinning;
+
 int bpf_obj_pin(int fd, const char *path)
 {
-	(void)fd;
-	(void)path;
+	for (size_t i = 0; sim_pinning && i < sizeof(sim_pins) / sizeof(*sim_pins); i++) {
+		if (sim_pins[i].path[0])
+			continue;
+		snprintf(sim_pins[i].path, sizeof(sim_pins[i].path), "%s", path);
+		sim_pins[i].fd = dup(fd);
+		break;
+	}
 	return 0;
 }
 
 int bpf_obj_get(const char *path)
 {
-	(void)path;
+	for (size_t i = 0; i < sizeof(sim_pins) / sizeof(*sim_pins); i++)
+		if (!strcmp(sim_pins[i].path, path))
+			return dup(sim_pins[i].fd);
 	return -1;
+}
+
+static inline void sim_unpin(void)
+{
+	for (size_t i = 0; i < sizeof(sim_pins) / sizeof(*sim_pins); i++)
+		if (sim_pins[i].path[0])
+			close(sim_pins[i].fd);
+	memset(sim_pins, 0, sizeof(sim_pins));
+	sim_pinning = false;
 }
 
 int bpf_map_update_elem(int fd, const void *key, const void *value, __u64 flags)
 {
-	(void)fd;
-	(void)key;
-	(void)value;
 	(void)flags;
+	if (fd == SIM_WILDCARDS)
+		sim_trie_set(sim_trie_find(key), key, value);
 	return 0;
 }
 
 int bpf_map_delete_elem(int fd, const void *key)
 {
-	(void)fd;
-	(void)key;
+	if (fd == SIM_WILDCARDS)
+		sim_trie_set(sim_trie_find(key), key, NULL);
 	return 0;
 }
 
@@ -114,6 +179,7 @@ static struct ek_datapath *sim_datapath_new(unsigned int node, uint32_t limit, u
 	for (size_t i = 0; i < EK_HASH_WORDS; i++)
 		dp->key.k[i] = 0x9e3779b97f4a7c15ull * (i + 1);
 	dp->maps = sim_memory(sizeof(*dp->maps));
+	dp->maps->maps.wildcards = (struct bpf_map *)SIM_WILDCARDS;
 	dp->maps->progs.tick = (struct bpf_program *)(intptr_t)(node + 1);
 	dp->services = sim_memory(sizeof(*dp->services));
 	dp->backends = sim_memory(SIM_CPUS * limit * sizeof(*dp->backends));
@@ -134,6 +200,8 @@ static void sim_datapath_free(struct ek_datapath *dp)
 {
 	for (uint32_t id = 0; id < EK_SERVICES_MAX; id++)
 		ek_datapath_ring_close(&dp->rings[id]);
+	for (uint32_t id = 0; id < EK_SERVICES_MAX; id++)
+		free(dp->planned[id].entries);
 	ek_sweep_free(&dp->sweep);
 	free(dp->maps);
 	free(dp->services);
@@ -203,21 +271,21 @@ static inline struct ek_ip sim_client(const struct sim_flow *flow)
 /* As it is published, with what role and sweep add to it. */
 static inline const struct ek_service *sim_service(struct ek_datapath *dp, uint16_t id)
 {
-	return ek_service_table_find(dp->services, &dp->key, &dp->entries[id].vip,
-				     dp->entries[id].key);
+	const struct ek_service *first = dp->planned[id].entries;
+
+	return ek_service_table_find(dp->services, &dp->key, &first->vip, first->key);
 }
 
 /* Which backend takes the packet: a row of this node, or EK_BACKEND_NONE. */
-static uint32_t sim_packet(struct ek_datapath *dp, const struct sim_flow *flow,
-			   enum ek_packet_kind kind, uint32_t sequence)
+static inline uint32_t sim_packet(struct ek_datapath *dp, const struct sim_flow *flow,
+				  enum ek_packet_kind kind, uint32_t sequence)
 {
 	uint32_t now = sim_tick[(intptr_t)dp->maps->progs.tick - 1];
 	struct sim_view view = {dp, flow->service, flow->low & (dp->buckets - 1)};
 	struct ek_ring *ring = dp->rings[flow->service].ring;
-	const struct ek_surroundings around = {sim_flags, sim_key, &view};
-	const struct ek_selection s = {.service = sim_service(dp, flow->service),
-				       .bucket = &dp->flows[view.bucket],
-				       .hash = sim_hash(flow),
+	const struct ek_surroundings around = {
+		sim_flags, sim_key, &view, sim_service(dp, flow->service), &dp->flows[view.bucket]};
+	const struct ek_selection s = {.hash = sim_hash(flow),
 				       .slot = ring->slot[flow->slot],
 				       .now = now,
 				       .sequence = sequence,
@@ -232,14 +300,14 @@ static uint32_t sim_packet(struct ek_datapath *dp, const struct sim_flow *flow,
 	if (choice.stored >= 0)
 		*sim_key(&view, choice.stored) = (struct ek_flow_key){
 			.source = sim_client(flow),
-			.destination = s.service->vip,
+			.destination = around.service->vip,
 			.source_port = flow->port,
-			.destination_port = EK_SERVICE_KEY_PORT(s.service->key),
+			.destination_port = EK_SERVICE_KEY_PORT(around.service->key),
 			.isn = kind == EK_PACKET_SYN ? sequence : sequence - 1,
 			.since = now,
 			.service = flow->service,
-			.protocol = EK_SERVICE_KEY_PROTO(s.service->key)};
-	if (s.service->flags & EK_SERVICE_F_MIRRORED) {
+			.protocol = EK_SERVICE_KEY_PROTO(around.service->key)};
+	if (around.service->flags & EK_SERVICE_F_MIRRORED) {
 		if (choice.removed)
 			sim_tell(dp, flow->port % SIM_CPUS, choice.removed, view.bucket, 0,
 				 EK_NEWS_REMOVED);

@@ -212,7 +212,10 @@ static void sim_service_add(struct sim_node *node, unsigned int service, bool ow
 	*w = (struct sim_world){.present = true, .own = own};
 	w->config = (struct ek_config_service){
 		.vip = sim_address(200 + service),
+		.addresses = {{sim_address(200 + service), 128}},
+		.n_addresses = 1,
 		.port = 80,
+		.port_last = 80,
 		.protocol = IPPROTO_TCP,
 		.forward = EK_FORWARD_IPIP,
 		.timeouts = {.established = 300, .embryonic = 60, .closing = 120, .udp = 30}};

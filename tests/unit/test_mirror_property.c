@@ -281,12 +281,12 @@ static bool is_synced(unsigned int n)
 
 static uint32_t idle_limit(void)
 {
-	return owner()->dp->entries[0].timeout[EK_FLOW_ESTABLISHED] - 2;
+	return owner()->dp->planned[0].entries->timeout[EK_FLOW_ESTABLISHED] - 2;
 }
 
 static uint32_t closing_limit(void)
 {
-	return owner()->dp->entries[0].timeout[EK_FLOW_CLOSING] - EK_FLOW_REUSE_AFTER - 3;
+	return owner()->dp->planned[0].entries->timeout[EK_FLOW_CLOSING] - EK_FLOW_REUSE_AFTER - 3;
 }
 
 static uint8_t packet(const struct connection *c, enum ek_packet_kind kind, uint32_t sequence)

@@ -12,6 +12,7 @@
 #include <libmnl/libmnl.h>
 #include <linux/if.h>
 #include <linux/if_addr.h>
+#include <linux/if_ether.h>
 #include <linux/if_link.h>
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
@@ -415,6 +416,57 @@ static void reads_a_link(void **state)
 	assert_int_equal(ek_netlink_parse_link(message, &link), -ENOENT);
 }
 
+/* What `ip link add link eth0 name eth0.200 type vlan` makes, and what is no such thing. */
+static void reads_a_vlan_device(void **state)
+{
+	static const struct {
+		const char *what, *kind;
+		int parent, id; /* -1: no such attribute */
+		uint16_t protocol;
+		bool elsewhere; /* its other end is in another network namespace */
+		bool known;
+	} rows[] = {
+		{"802.1Q", "vlan", 7, 200, ETH_P_8021Q, false, true},
+		{"802.1ad", "vlan", 7, 4094, ETH_P_8021AD, false, true},
+		{"without a link", "vlan", -1, 200, ETH_P_8021Q, false, false},
+		{"without an identifier", "vlan", 7, -1, ETH_P_8021Q, false, false},
+		{"without a protocol", "vlan", 7, 200, 0, false, false},
+		{"its link is elsewhere", "vlan", 7, 200, ETH_P_8021Q, true, false},
+		{"another kind", "macvlan", 7, 200, ETH_P_8021Q, false, false},
+		{"no kind", NULL, 7, 200, ETH_P_8021Q, false, false},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(rows) / sizeof(*rows); i++) {
+		const struct ifinfomsg header = {.ifi_index = 9};
+		_Alignas(4) char buffer[512];
+		struct nlmsghdr *message = begin(buffer, RTM_NEWLINK, &header, sizeof(header));
+		struct nlattr *info, *data;
+		struct ek_link link;
+
+		print_message("%s\n", rows[i].what);
+		mnl_attr_put_strz(message, IFLA_IFNAME, "eth0.200");
+		if (rows[i].parent >= 0)
+			mnl_attr_put_u32(message, IFLA_LINK, rows[i].parent);
+		if (rows[i].elsewhere)
+			mnl_attr_put_u32(message, IFLA_LINK_NETNSID, 0);
+		info = mnl_attr_nest_start(message, IFLA_LINKINFO);
+		if (rows[i].kind)
+			mnl_attr_put_strz(message, IFLA_INFO_KIND, rows[i].kind);
+		data = mnl_attr_nest_start(message, IFLA_INFO_DATA);
+		if (rows[i].id >= 0)
+			mnl_attr_put_u16(message, IFLA_VLAN_ID, rows[i].id);
+		if (rows[i].protocol)
+			mnl_attr_put_u16(message, IFLA_VLAN_PROTOCOL, htons(rows[i].protocol));
+		mnl_attr_nest_end(message, data);
+		mnl_attr_nest_end(message, info);
+		assert_int_equal(ek_netlink_parse_link(message, &link), 0);
+		assert_int_equal(link.parent, rows[i].known ? rows[i].parent : 0);
+		assert_int_equal(link.vlan, rows[i].known ? rows[i].id : 0);
+		assert_int_equal(link.vlan_protocol, rows[i].known ? rows[i].protocol : 0);
+	}
+}
+
 static void refuses_bad_link_names(void **state)
 {
 	static const struct {
@@ -649,6 +701,7 @@ int main(void)
 		cmocka_unit_test(knows_usable_neighbours),
 		cmocka_unit_test(ignores_hardware_addresses_of_other_lengths),
 		cmocka_unit_test(reads_a_link),
+		cmocka_unit_test(reads_a_vlan_device),
 		cmocka_unit_test(refuses_bad_link_names),
 		cmocka_unit_test(picks_addresses),
 		cmocka_unit_test(tells_the_ends_of_a_link),

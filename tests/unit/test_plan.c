@@ -9,6 +9,11 @@
  *     "ring0(1)"          ring 0 is changed
  *     "svc0"  "-svc0"     service 0 is published or changed, is withdrawn
  *
+ * A service may have more entries than one: "A+:ab" has a second address, "A*:ab" a prefix.
+ *
+ *     "-0.2"              the entry of service 0 whose VIP ends in 2 is withdrawn
+ *     "wild(0.3,1.3)"     wildcard rules for these entries, of services 0 and 1
+ *
  * Of several nodes one owns a service's ring: "A>:ab" is followed; "+1?" is a loss, which waits for
  * the peers with the rings.
  */
@@ -79,7 +84,10 @@ static const char *parse_service(const char *text, struct script *s, size_t n)
 
 	*c = (struct ek_config_service){
 		.vip = numbered("192.0.2.0", "2001:db8::", number, number),
+		.addresses[0] = {numbered("192.0.2.0", "2001:db8::", number, number), 128},
+		.n_addresses = 1,
 		.port = 80,
+		.port_last = 80,
 		.protocol = IPPROTO_TCP,
 		.forward = EK_FORWARD_IPIP,
 		.timeouts = {8100, 60, 120, 300},
@@ -87,6 +95,13 @@ static const char *parse_service(const char *text, struct script *s, size_t n)
 	if (*text == '\'') {
 		c->tracking = EK_TRACKING_FULL;
 		text++;
+	}
+	for (; *text == '+' || *text == '*'; text++) {
+		const bool prefix = *text == '*';
+		struct ek_ip vip = numbered("198.51.100.0", "2001:db8:1::", number,
+					    number * 16 + (prefix ? 63 : 1));
+
+		c->addresses[c->n_addresses++] = (struct ek_config_vip){vip, prefix ? 122 : 128};
 	}
 	s->services[n] = (struct ek_intent_service){.config = c, .backends = s->backends[n]};
 	if (*text == '>') {
@@ -140,6 +155,16 @@ static void render_op(const struct ek_op *op, char *out, size_t size)
 		break;
 	case EK_OP_SERVICE_SET:
 		append(out, size, "svc%u", op->id);
+		break;
+	case EK_OP_WILDCARDS_SET:
+		append(out, size, "wild(");
+		for (size_t i = 0; i < op->entries.n; i++)
+			append(out, size, "%s%u.%u", i ? "," : "", op->entries.list[i].id,
+			       op->entries.list[i].vip.bytes[15]);
+		append(out, size, ")");
+		break;
+	case EK_OP_ENTRY_CLEAR:
+		append(out, size, "-%u.%u", op->id, op->entry.vip.bytes[15]);
 		break;
 	case EK_OP_SERVICE_CLEAR:
 		append(out, size, "-svc%u", op->id);
@@ -203,6 +228,17 @@ static const struct {
 	{"an id is free again in the next plan", "A:a|C:a", "C:a B:b", "+3 new0(3) svc0"},
 	{"many at once", "A:ab C:c", "A':a2c C:c!d B:a",
 	 "+4 ring0(1*2,4) svc0 +5 ring1(3,5) +3 +6 new2(6) svc2 -2"},
+
+	{"a second address is an entry more", "", "A+:a", "+1 new0(1) svc0"},
+	{"it comes", "A:a", "A+:a", "svc0"},
+	{"it goes, once the service is published without it", "A+:a", "A:a", "svc0 -0.2"},
+	{"it moves to another service, which has it before", "A+:a C:c", "A:a C:c", "svc0 -0.2"},
+	{"a prefix wants a rule", "", "A*:a", "+1 new0(1) svc0 wild(0.64)"},
+	{"rules come after entries", "A:a C:c", "A*:a C*:c", "svc0 svc1 wild(0.64,1.96)"},
+	{"… and go before them", "A*:a C*:c", "A*:a C:c", "svc1 wild(0.64) -1.96"},
+	{"… and before services", "A*:a C*:c", "A*:a", "wild(0.64) -svc1 -2"},
+	{"the last rule goes", "A*:a", "A:a", "svc0 wild() -0.64"},
+	{"no news to the rules", "A*:a", "A'*:ab", "+2 ring0(1,2) svc0"},
 
 	{"a freed row rests", "A:ab|A:a", "A:ac", "+3 ring0(1,3)"},
 	{"after the last row the first free one", "A:abcdefgh C:abcdefg|A:abcdefgh C:acdefg",
@@ -401,33 +437,35 @@ static void test_numbers_are_told(void **unused)
 	free_state(state);
 }
 
-/* RFC 1071 over a header with the backend's sum and any values in the words that vary. */
-static void test_constant_sum(void **unused)
+static void test_limit_of_entries(void **unused)
 {
-	static const char *const addresses[] = {"10.0.0.1", "255.254.253.252", "1.2.3.4",
-						"203.0.113.255"};
-	const struct ek_config_service config = {.forward = EK_FORWARD_IPIP};
+	struct ek_config_service *configs = calloc(65, sizeof(*configs));
+	struct ek_intent_service *services = calloc(65, sizeof(*services));
+	struct ek_intent intent = {.services = services, .n_services = 64};
+	struct ek_state *state = new_state(ROWS);
+	struct ek_error error;
+	struct ek_plan plan;
 
 	(void)unused;
-	for (size_t i = 0; i < LENGTH(addresses); i++) {
-		struct ek_intent_backend b = {.mtu = 1500, .nexthop = 7};
-		struct ek_backend row;
-		uint8_t header[20] = {0x45, 0, 0, 0, 0, 0, 0, 0, EK_OUTER_TTL, IPPROTO_IPIP};
-		uint32_t sum = 0;
-
-		assert_int_equal(ek_ip_parse(addresses[i], &b.address), 0);
-		memcpy(header + 16, &b.address.bytes[12], 4);
-		for (size_t j = 0; j < sizeof(header); j += 2)
-			sum += header[j] << 8 | header[j + 1];
-		row = ek_plan_row(&config, 9, &b);
-		/* The ABI's sum is of words as they lie in memory: the same, bytes swapped. */
-		assert_int_equal(htons(sum % 0xffff), row.csum % 0xffff);
-		assert_int_equal(row.service, 9);
-		assert_int_equal(row.mtu, 1500);
-		assert_int_equal(row.nexthop, 7);
-		assert_int_equal(row.forward, EK_FORWARD_IPIP);
-		assert_true(ek_ip_equal(&row.address, &b.address));
+	for (size_t i = 0; i < 65; i++) {
+		configs[i] = (struct ek_config_service){.n_addresses = EK_SERVICE_ADDRESSES_MAX,
+							.protocol = IPPROTO_TCP,
+							.udp_too = true,
+							.port = 1 + i,
+							.port_last = 1 + i};
+		for (size_t j = 0; j < EK_SERVICE_ADDRESSES_MAX; j++)
+			configs[i].addresses[j] =
+				(struct ek_config_vip){numbered("192.0.2.0", "::", 0, j), 128};
+		services[i].config = &configs[i];
 	}
+	assert_int_equal(ek_plan_make(state, &intent, &plan, &error), 0);
+	ek_plan_free(&plan);
+	intent.n_services = 65;
+	assert_int_equal(ek_plan_make(state, &intent, &plan, &error), -ENOSPC);
+	assert_non_null(strstr(error.text, "more than 1024 addresses of services"));
+	free_state(state);
+	free(configs);
+	free(services);
 }
 
 static const struct {
@@ -471,7 +509,9 @@ static void test_entries(void **unused)
 
 		print_message("  %s\n", entries[i].description);
 		config.vip = numbered("192.0.2.0", "2001:db8::", i, i);
-		config.port = 8080;
+		config.addresses[0] = (struct ek_config_vip){config.vip, 128};
+		config.n_addresses = 1;
+		config.port = config.port_last = 8080;
 		config.protocol = IPPROTO_UDP;
 		config.timeouts = (struct ek_config_timeouts){8100, 60, 120, 300};
 		if (entries[i].prefix)
@@ -481,11 +521,12 @@ static void test_entries(void **unused)
 		config.outer_source_set = entries[i].prefix;
 		assert_int_equal(ek_plan_make(state, &intent, &plan, &error), 0);
 		assert_int_equal(plan.ops[1].kind, EK_OP_SERVICE_SET);
-		e = &plan.ops[1].entry;
+		e = plan.ops[1].entries.list;
+		assert_int_equal(plan.ops[1].entries.n, 1);
 		assert_true(ek_ip_equal(&e->vip, &config.vip));
 		assert_true(e->key == EK_SERVICE_KEY(htons(8080), IPPROTO_UDP, EK_SERVICE_LIVE));
 		assert_int_equal(e->id, 0);
-		assert_int_equal(e->flags, entries[i].flags);
+		assert_int_equal(e->flags, entries[i].flags | EK_SERVICE_F_FIRST);
 		assert_int_equal(ntohl(e->outer_mask), entries[i].mask);
 		assert_true(ek_ip_equal(&e->outer_source, &config.outer_source));
 		assert_int_equal(e->hash_prefix4, config.hash_prefix4);
@@ -506,15 +547,17 @@ static void forget_rings(struct ek_state *state)
 		state->services[id].n_members = 0;
 		state->services[id].built = false;
 	}
+	state->wild_unknown = true;
 	state->next = 1;
 }
 
 static const struct {
 	const char *description, *before, *intent, *plan;
 } restarts[] = {
-	{"the ring is not known, and is set", "A:ab", "A:ab", "ring0(1,2)"},
-	{"all down: it stays, whatever it is", "A:ab", "A:a0b0", ""},
-	{"everything at once", "A:ab C:c", "A:a!c", "+4 ring0(1,4) +1 -svc1 -2 -3"},
+	{"the ring is not known, and is set", "A:ab", "A:ab", "ring0(1,2) wild()"},
+	{"all down: it stays, whatever it is", "A:ab", "A:a0b0", "wild()"},
+	{"everything at once", "A:ab C:c", "A:a!c", "+4 ring0(1,4) +1 wild() -svc1 -2 -3"},
+	{"rules are not known, and are set", "A*:a", "A*:a", "ring0(1) wild(0.64)"},
 };
 
 static void test_restarts(void **unused)
@@ -541,7 +584,9 @@ static bool same_state(const struct ek_state *a, const struct ek_state *b)
 		const struct ek_state_service *x = &a->services[id], *y = &b->services[id];
 
 		if (x->used != y->used || x->built != y->built || x->n_members != y->n_members ||
-		    memcmp(&x->entry, &y->entry, sizeof(x->entry)) ||
+		    x->n_entries != y->n_entries ||
+		    (x->n_entries &&
+		     memcmp(x->entries, y->entries, x->n_entries * sizeof(*x->entries))) ||
 		    (x->n_members &&
 		     memcmp(x->members, y->members, x->n_members * sizeof(*x->members))))
 			return false;
@@ -551,6 +596,14 @@ static bool same_state(const struct ek_state *a, const struct ek_state *b)
 		    memcmp(&a->backends[i].row, &b->backends[i].row, sizeof(a->backends[i].row)))
 			return false;
 	return a->limit == b->limit && a->next == b->next;
+}
+
+static void *copy_of(const void *from, size_t size)
+{
+	void *to = malloc(size ? size : 1);
+
+	assert_non_null(to);
+	return size ? memcpy(to, from, size) : to;
 }
 
 static struct ek_state *copy_state(const struct ek_state *state)
@@ -563,12 +616,9 @@ static struct ek_state *copy_state(const struct ek_state *state)
 	memcpy(copy->services, state->services, sizeof(copy->services));
 	for (size_t id = 0; id < EK_SERVICES_MAX; id++) {
 		struct ek_state_service *s = &copy->services[id];
-		const size_t size = s->n_members * sizeof(*s->members);
 
-		s->members = malloc(size ? size : 1);
-		assert_non_null(s->members);
-		if (size)
-			memcpy(s->members, state->services[id].members, size);
+		s->members = copy_of(s->members, s->n_members * sizeof(*s->members));
+		s->entries = copy_of(s->entries, s->n_entries * sizeof(*s->entries));
 	}
 	return copy;
 }
@@ -623,7 +673,9 @@ static void test_limit_of_services(void **unused)
 	for (size_t i = 0; i <= n; i++) {
 		configs[i].vip = numbered("192.0.2.0", "2001:db8::", 0, 0);
 		configs[i].protocol = IPPROTO_TCP;
-		configs[i].port = 1 + i;
+		configs[i].port = configs[i].port_last = 1 + i;
+		configs[i].addresses[0] = (struct ek_config_vip){configs[i].vip, 128};
+		configs[i].n_addresses = 1;
 		services[i].config = &configs[i];
 	}
 	assert_int_equal(ek_plan_make(state, &intent, &plan, &error), 0);
@@ -647,18 +699,10 @@ static void test_limit_of_services(void **unused)
 
 /* --- a plan that was cut short --------------------------------------------------------------- */
 
-static void cut(struct ek_plan *plan, size_t n)
-{
-	for (size_t i = n; i < plan->n; i++)
-		if (plan->ops[i].kind == EK_OP_RING_SET)
-			free(plan->ops[i].members.list);
-	plan->n = n;
-}
-
 /* Whatever was carried out of a plan, the next one brings the rest. */
 static void test_half_a_plan(void **unused)
 {
-	static const char intent[] = "A':a2c C:c!d B:a";
+	static const char intent[] = "A'*:a2c C+:c!d B:a";
 	bool whole = false;
 
 	(void)unused;
@@ -667,11 +711,11 @@ static void test_half_a_plan(void **unused)
 		struct script script;
 		struct ek_plan plan;
 
-		commit(state, "A:ab C:c D:d");
+		commit(state, "A+:ab C+*:c D*:d");
 		parse(intent, &script);
 		make(state, &script, &plan);
 		whole = n >= plan.n;
-		cut(&plan, whole ? plan.n : n);
+		ek_plan_cut(&plan, whole ? plan.n : n);
 		ek_plan_commit(state, &plan);
 		ek_plan_free(&plan);
 		commit(state, intent);
@@ -740,6 +784,9 @@ static void model_apply(struct model *m, const struct ek_op *op)
 	case EK_OP_SERVICE_SET:
 		assert_true(m->services[op->id].ring);
 		m->services[op->id].published = true;
+		break;
+	case EK_OP_WILDCARDS_SET:
+	case EK_OP_ENTRY_CLEAR:
 		break;
 	case EK_OP_SERVICE_CLEAR:
 		assert_true(m->services[op->id].published);
@@ -875,7 +922,7 @@ int main(void)
 		cmocka_unit_test(test_shared),
 		cmocka_unit_test(test_takes_over),
 		cmocka_unit_test(test_numbers_are_told),
-		cmocka_unit_test(test_constant_sum),
+		cmocka_unit_test(test_limit_of_entries),
 		cmocka_unit_test(test_entries),
 		cmocka_unit_test(test_restarts),
 		cmocka_unit_test(test_limit_of_backends),

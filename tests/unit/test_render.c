@@ -22,8 +22,50 @@
 	"'since':'2026-11-20T09:00:00Z','nexthop':'unresolved','nexthop_detail':'no route',"    \
 	"'share':0.6667,'packets_per_second':0.5,'bits_per_second':312}"
 
+#define DROPS                                                                                     \
+	"{'drops':[{'reason':'malformed','description':'the header contradicts itself',"          \
+	"'packets':0,'packets_per_second':0.0},{'reason':'too-big','description':'does not fit'," \
+	"'packets':7,'packets_per_second':0.25}],'answers':[{'answer':'reset',"                   \
+	"'description':'RST','packets':0,'packets_per_second':0.0},{'answer':'echo',"             \
+	"'description':'echo reply','packets':120,'packets_per_second':12}]}"
+
 static const struct render_row rows[] = {
 	{"a node with nothing to do", ek_render_status, false, "{" NODE "}", NODE_TEXT},
+	{"services of several addresses, ports and protocols", ek_render_status, false,
+	 "{" NODE ",'services':["
+	 "{'name':'range','addresses':['192.0.2.0/24','2001:db8::/64'],'ports':'8000-8099',"
+	 "'address':'192.0.2.0','port':8000,'protocol':'tcp+udp','forward':'gue',"
+	 "'forward_detail':'gue to port 6080','method':'maglev','tracking':'full','state':'up',"
+	 "'warnings':['gue needs 1532'],'backends':[]},"
+	 "{'name':'ports','addresses':['192.0.2.1'],'ports':'any','address':'192.0.2.1','port':0,"
+	 "'protocol':'udp','forward':'l2','method':'maglev','tracking':'full','state':'up',"
+	 "'warnings':[],'backends':[]},"
+	 "{'name':'all','addresses':['192.0.2.1'],'ports':'any','address':'192.0.2.1','port':0,"
+	 "'protocol':'any','forward':'tos','forward_detail':'tos 5','method':'maglev',"
+	 "'tracking':'full','state':'up','backends':[]},"
+	 "{'name':'two','addresses':['192.0.2.2','192.0.2.3'],'ports':'80','address':'192.0.2.2',"
+	 "'port':80,'protocol':'tcp','forward':'ipip','method':'maglev','tracking':'full',"
+	 "'state':'up','backends':[]},"
+	 "{'name':'one','addresses':['2001:db8::1'],'ports':'80','address':'2001:db8::1',"
+	 "'port':80,'protocol':'tcp+udp','forward':'ipip','method':'maglev','tracking':'full',"
+	 "'state':'up','backends':[]}]}",
+	 NODE_TEXT
+	 "\n"
+	 "range: 192.0.2.0/24, 2001:db8::/64 ports 8000-8099/tcp+udp up (0 of 0 backends); gue to "
+	 "port 6080, maglev, tracking full; - packets/s, - bits/s\n"
+	 "  gue needs 1532\n"
+	 "\n"
+	 "ports: 192.0.2.1 any port/udp up (0 of 0 backends); l2, maglev, tracking full; - "
+	 "packets/s, - bits/s\n"
+	 "\n"
+	 "all: 192.0.2.1 any protocol up (0 of 0 backends); tos 5, maglev, tracking full; - "
+	 "packets/s, - bits/s\n"
+	 "\n"
+	 "two: 192.0.2.2, 192.0.2.3 port 80/tcp up (0 of 0 backends); ipip, maglev, tracking full; "
+	 "- packets/s, - bits/s\n"
+	 "\n"
+	 "one: [2001:db8::1]:80/tcp+udp up (0 of 0 backends); ipip, maglev, tracking full; - "
+	 "packets/s, - bits/s\n"},
 	{"everything at once", ek_render_status, false,
 	 "{" NODE
 	 ",'last_reload':{'ok':false,'at':'2026-11-22T12:03:00Z','error':'evenkeel.yaml:12: "
@@ -145,16 +187,44 @@ static const struct render_row rows[] = {
 	 "  b        -             -  \033[33munknown\033[0m      -      -          -       -  -\n"
 	 "  c        -             -  \033[31mdown\033[0m         -      -          -       -  "
 	 "-\n"},
-	{"drops, all of them", ek_render_drops, false,
-	 "{'drops':[{'reason':'malformed','description':'the header contradicts "
-	 "itself','packets':0,"
-	 "'packets_per_second':0.0},{'reason':'too-big','description':'does not fit','packets':7,"
-	 "'packets_per_second':0.25}]}",
-	 "  REASON     PACKETS  PACKETS/S  DESCRIPTION\n"
-	 "  malformed        0          0  the header contradicts itself\n"
-	 "  too-big          7        0.2  does not fit\n"},
-	{"no drops", ek_render_drops, false, "{}", ""},
+	{"drops and answers", ek_render_drops, false, DROPS,
+	 "dropped\n"
+	 "  REASON   PACKETS  PACKETS/S  DESCRIPTION\n"
+	 "  too-big        7        0.2  does not fit\n"
+	 "\n"
+	 "answered in place\n"
+	 "  ANSWER  PACKETS  PACKETS/S  DESCRIPTION\n"
+	 "  echo        120         12  echo reply\n"},
+	{"answers alone", ek_render_drops, false,
+	 "{'drops':[{'reason':'too-big','packets':0}],'answers':[{'answer':'echo','packets':1}]}",
+	 "answered in place\n"
+	 "  ANSWER  PACKETS  PACKETS/S  DESCRIPTION\n"
+	 "  echo          1          -  -\n"},
+	{"no drops", ek_render_drops, false, "{}", "nothing was dropped or answered in place\n"},
 };
+
+static void test_all_drops(void **state)
+{
+	json_t *answer = parse(DROPS);
+	char *text = NULL;
+	size_t length;
+	struct ek_render how = {.out = open_memstream(&text, &length), .all = true};
+
+	(void)state;
+	ek_render_drops(&how, answer);
+	fclose(how.out);
+	assert_string_equal(text, "dropped\n"
+				  "  REASON     PACKETS  PACKETS/S  DESCRIPTION\n"
+				  "  malformed        0          0  the header contradicts itself\n"
+				  "  too-big          7        0.2  does not fit\n"
+				  "\n"
+				  "answered in place\n"
+				  "  ANSWER  PACKETS  PACKETS/S  DESCRIPTION\n"
+				  "  reset         0          0  RST\n"
+				  "  echo        120         12  echo reply\n");
+	free(text);
+	json_decref(answer);
+}
 
 static void test_rows(void **state)
 {
@@ -177,14 +247,15 @@ static void test_quantities(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < sizeof(quantities) / sizeof(*quantities); i++) {
-		json_t *answer = json_pack("{s:[{s:f}]}", "drops", "packets_per_second",
-					   quantities[i].value);
+		json_t *answer = json_pack("{s:[{s:i, s:f}]}", "drops", "packets", 1,
+					   "packets_per_second", quantities[i].value);
 		char *text = rendered(ek_render_drops, false, answer);
 		char expected[128];
 
 		snprintf(expected, sizeof(expected),
+			 "dropped\n"
 			 "  REASON  PACKETS  PACKETS/S  DESCRIPTION\n"
-			 "  -             -  %9s  -\n",
+			 "  -             1  %9s  -\n",
 			 quantities[i].text);
 		assert_string_equal(text, expected);
 		free(text);
@@ -220,6 +291,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rows),
+		cmocka_unit_test(test_all_drops),
 		cmocka_unit_test(test_quantities),
 		cmocka_unit_test(test_durations),
 	};

@@ -40,8 +40,7 @@ static struct ek_wire_service a_service(void)
 
 	memset(&s, 0, sizeof(s));
 	s.vip = address(0x10);
-	memcpy(&s.port, "\x20\x21", 2);
-	s.protocol = 0x22;
+	s.key = 0x2021222324252627ull;
 	return s;
 }
 
@@ -84,7 +83,7 @@ static void test_written_out(void **state)
 		1,    2,    3,	  4,	5,    6,    7,	  8,		    /* 64 */
 		0x10, 0x11, 0x12, 0x13, 0x14, 0x15, 0x16, 0x17,		    /* service */
 		0x18, 0x19, 0x1a, 0x1b, 0x1c, 0x1d, 0x1e, 0x1f,		    /**/
-		0x20, 0x21, 0x22,					    /**/
+		0x20, 0x21, 0x22, 0x23, 0x24, 0x25, 0x26, 0x27,		    /**/
 		0,    0,    0xff, 0xff, 0x40, 0,    0x80, 1,		    /* slot */
 		0,    0,    0,	  5,	0,    0,    1,	  0,	0, 0, 0, 9, /* drop */
 	};
@@ -141,8 +140,7 @@ static void expect_all(struct ek_wire_in *in, uint32_t n)
 	memset(&service_read, 0, sizeof(service_read));
 	service_read = ek_wire_get_service(in);
 	assert_memory_equal(&service_read.vip, &service.vip, 16);
-	assert_int_equal(service_read.port, service.port);
-	assert_int_equal(service_read.protocol, service.protocol);
+	assert_int_equal(service_read.key, service.key);
 	backend_read = ek_wire_get_backend(in);
 	assert_int_equal(backend_read.index, backend.index);
 	assert_memory_equal(&backend_read.service.vip, &service.vip, 16);
@@ -185,8 +183,8 @@ static void test_there_and_back(void **state)
 static const struct {
 	const char *name;
 	size_t length;
-} records[] = {{"16", 2},	{"32", 4},   {"64", 8},	    {"service", 19},
-	       {"backend", 37}, {"slot", 8}, {"image", 57}, {"drop", 12}};
+} records[] = {{"16", 2},	{"32", 4},   {"64", 8},	    {"service", 24},
+	       {"backend", 42}, {"slot", 8}, {"image", 57}, {"drop", 12}};
 
 /* True if everything that was read is zero. */
 static bool read_one(size_t record, struct ek_wire_in *in)
