@@ -43,6 +43,8 @@ static __always_inline int read_tcp(struct xdp_md *ctx, struct work *w, __u32 ro
 {
 	struct tcphdr tcp;
 
+	if (room < sizeof(tcp))
+		return -EK_DROP_MALFORMED;
 	if (bpf_xdp_load_bytes(ctx, w->l4, &tcp, sizeof(tcp)))
 		return -EK_DROP_TRUNCATED;
 	if (tcp.doff < 5 || tcp.doff * 4u > room)
@@ -58,11 +60,11 @@ static __always_inline int read_udp(struct xdp_md *ctx, struct work *w, __u32 ro
 {
 	struct udphdr udp;
 
+	if (room < sizeof(udp))
+		return -EK_DROP_MALFORMED;
 	if (bpf_xdp_load_bytes(ctx, w->l4, &udp, sizeof(udp)))
 		return -EK_DROP_TRUNCATED;
-	if (room < sizeof(udp) || bpf_ntohs(udp.len) < sizeof(udp))
-		return -EK_DROP_MALFORMED;
-	if (!w->fragment && bpf_ntohs(udp.len) > room)
+	if (bpf_ntohs(udp.len) < sizeof(udp) || (!w->fragment && bpf_ntohs(udp.len) > room))
 		return -EK_DROP_MALFORMED;
 	w->packet.source_port = udp.source;
 	w->packet.destination_port = udp.dest;
@@ -115,6 +117,8 @@ verified_alone int walk_extensions(struct xdp_md *ctx)
 	for (__u32 i = 0; i < EXTENSIONS_MAX && is_walked(w->packet.protocol); i++) {
 		const bool fragment = w->packet.protocol == IPPROTO_FRAGMENT;
 
+		if (w->l4 - w->l3 + sizeof(header) > w->packet.length)
+			return -EK_DROP_MALFORMED;
 		if (bpf_xdp_load_bytes(ctx, w->l4, &header, sizeof(header)))
 			return -EK_DROP_TRUNCATED;
 		w->packet.protocol = header.next;

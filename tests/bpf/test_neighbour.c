@@ -540,16 +540,15 @@ static void apply(struct ek_datapath *dp, const struct ek_op *ops, size_t n)
 static void set_service(struct ek_datapath *dp, const char *vip, uint16_t id, bool fresh)
 {
 	struct ek_maglev_member member = {.index = 1, .weight = 1};
+	struct ek_service entry = {.vip = address(vip),
+				   .key = EK_SERVICE_KEY(htons(80), IPPROTO_TCP, EK_SERVICE_LIVE),
+				   .id = id};
 	const struct ek_op ops[] = {
 		{.kind = EK_OP_RING_SET,
 		 .id = id,
 		 .fresh = fresh,
 		 .members = {.list = &member, .n = 1}},
-		{.kind = EK_OP_SERVICE_SET,
-		 .id = id,
-		 .entry = {.vip = address(vip),
-			   .key = EK_SERVICE_KEY(htons(80), IPPROTO_TCP, EK_SERVICE_LIVE),
-			   .id = id}},
+		{.kind = EK_OP_SERVICE_SET, .id = id, .entries = {.list = &entry, .n = 1}},
 	};
 
 	apply(dp, ops, 2);

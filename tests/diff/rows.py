@@ -371,7 +371,7 @@ def odd_fragments(family):
               fragmented(family, vip, echo / Raw(bytes(99)))[1:2], "fragment")
     tiny = tcp(80)
     if family == 4:
-        frame = ethernet() / IP(src="198.51.100.7", dst=vip, flags="MF") / Raw(bytes(tiny)[:16])
+        frame = ethernet() / IP(src="198.51.100.7", dst=vip, flags="MF", proto=6) / Raw(bytes(tiny)[:16])
         yield row("a TCP header in two fragments", [bytes(frame)], "malformed")
         frame = ethernet() / IP(src="198.51.100.7", dst=vip, frag=1, proto=6) / Raw(bytes(40))
         yield row("a fragment over the TCP header", [bytes(frame)], "malformed")
