@@ -161,7 +161,7 @@ verified_alone int forward_unusual(struct xdp_md *ctx)
 	struct ek_service *service;
 	struct ek_backend *backend;
 	struct ek_port *port;
-	__u32 to, zero = 0;
+	__u32 to, length, zero = 0;
 	__u64 nexthop;
 	int verdict;
 
@@ -180,9 +180,13 @@ verified_alone int forward_unusual(struct xdp_md *ctx)
 	port = bpf_map_lookup_elem(&ports, &to);
 	if (!port || !port->mac)
 		return -EK_DROP_UNRESOLVED;
-	clamp_mss(ctx);
 	departure_fill(&w->out, &w->packet, service, backend, port, nexthop, w->hash);
+	length = bpf_xdp_get_buff_len(ctx);
 	verdict = depart(ctx, &w->out);
+	if (verdict >= 0) { /* what is refused is quoted as it came */
+		w->l4 += bpf_xdp_get_buff_len(ctx) - length;
+		clamp_mss(ctx);
+	}
 	if (!verdict) {
 		verdict = transmit(ctx, to, port);
 		w->n_tags = 0;

@@ -18,6 +18,9 @@
 
 #define MTU4_MIN 576u /* as lib/path_mtu.h: less is not believed */
 
+/* The last byte of the frame at which the client's packet may begin: a power of two, less one. */
+#define INSIDE_REACH 0x3ffu
+
 /* What is behind an outer header: at most a UDP and a GUE header before an IP header. */
 struct inner {
 	__u32 at;
@@ -134,7 +137,7 @@ static __always_inline bool inside_is_ours(struct xdp_md *ctx, struct work *w,
 	const __u32 least = inner->family == AF_INET ? QUOTE4_MIN : QUOTE6_MIN;
 	struct packet *p = &w->packet;
 
-	if (inner->at + least > w->l3 + p->length)
+	if (inner->at > INSIDE_REACH || inner->at + least > w->l3 + p->length)
 		return false;
 	w->l3 = inner->at;
 	p->family = inner->family;
@@ -198,7 +201,7 @@ verified_alone int inside_tell(struct xdp_md *ctx)
 		return XDP_PASS;
 	if (eth->h_source[0] & 1)
 		return -EK_DROP_ICMP_OTHER;
-	data += w->l3 & 0x3ff;
+	data += w->l3 & INSIDE_REACH;
 	verdict = w->packet.family == AF_INET ? inside_tell4(ctx, data, end, w)
 					      : inside_tell6(ctx, data, end, w);
 	if (verdict)

@@ -254,6 +254,38 @@ static void test_solicitation(void **state)
 	expect_pass("in a VLAN, where nothing is announced", &in, &r);
 }
 
+/* The lease is an interface's, not one of its VLANs'. */
+static void test_tagged_arp(void **state)
+{
+	const struct ek_ip vip = address(VIP4), client = address(CLIENT4);
+	const struct ek_service entry = {
+		.vip = vip, .key = EK_SERVICE_KEY(0, 0, EK_SERVICE_VIP), .id = 5};
+	const struct ek_lease lease = {
+		.until = UINT64_MAX, .mac4 = mac48(node_mac), .port = OWN_PORT};
+	struct fixture *f = *state;
+	struct frame in = {0};
+	static struct result r;
+
+	assert_int_equal(
+		bpf_map_update_elem(bpf_map__fd(f->skeleton->maps.leases), &entry.id, &lease, 0),
+		0);
+	assert_int_equal(ek_service_table_put(f->services, &f->key, &entry), 0);
+	put(&in, node_mac, 6);
+	put(&in, client_mac, 6);
+	put(&in, "\x08\x06\0\x01\x08\0\x06\x04\0\x01", 10);
+	put(&in, client_mac, 6);
+	put_address(&in, 4, &client);
+	put(&in, "\0\0\0\0\0\0", 6);
+	put_address(&in, 4, &vip);
+	run(f, &in, &r);
+	assert_int_equal(r.verdict, XDP_TX);
+	for (size_t n = 1; n <= 2; n++) {
+		tag(&in, "\x81\0\0\x05", 1);
+		run(f, &in, &r);
+		expect_pass("in a VLAN", &in, &r);
+	}
+}
+
 /* What stands where a TCP header would is none. */
 static void test_no_reset(void **state)
 {
@@ -453,9 +485,9 @@ static int fill(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_jumbo),	 TEST(test_split_header),	TEST(test_reset),
-		TEST(test_solicitation), TEST(test_no_reset),		TEST(test_local),
-		TEST(test_icmp),	 TEST(test_connections_traced),
+		TEST(test_jumbo),	 TEST(test_split_header), TEST(test_reset),
+		TEST(test_solicitation), TEST(test_tagged_arp),	  TEST(test_no_reset),
+		TEST(test_local),	 TEST(test_icmp),	  TEST(test_connections_traced),
 	};
 
 	return cmocka_run_group_tests_name("classify", tests, set_up, tear_down);

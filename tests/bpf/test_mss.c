@@ -191,6 +191,30 @@ static void test_corrupted(void **state)
 	}
 }
 
+/* One that does not fit its tunnel is quoted to its sender as it came. */
+static void test_quoted_as_it_came(void **state)
+{
+	const struct syn syn = {.words = 1, .options = {MSS(1460)}, .payload = 1440};
+	struct fixture *f = *state;
+	static struct frame in;
+	static struct result r;
+
+	set_mss(f, LIMIT);
+	f->services->settings.error_rate = 1000;
+	for (int family = 4; family <= 6; family += 2) {
+		const size_t told = family == 4 ? 28 : 48, quote = family == 4 ? 528 : 1232;
+
+		build_syn(&in, &syn, family);
+		if (family == 4)
+			in.bytes[ETHERNET + 6] = 0x40; /* DF */
+		run(f, &in, &r);
+		assert_int_equal(r.verdict, XDP_TX);
+		assert_int_equal(r.drop, EK_DROP_TOO_BIG);
+		assert_int_equal(r.out.length, ETHERNET + told + quote);
+		assert_memory_equal(r.out.bytes + ETHERNET + told, in.bytes + ETHERNET, quote);
+	}
+}
+
 static int set_up(void **state)
 {
 	static struct fixture fixture;
@@ -209,10 +233,9 @@ static int tear_down(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_lowered),
-		cmocka_unit_test(test_off),
-		cmocka_unit_test(test_every_sum),
-		cmocka_unit_test(test_corrupted),
+		cmocka_unit_test(test_lowered),		  cmocka_unit_test(test_off),
+		cmocka_unit_test(test_every_sum),	  cmocka_unit_test(test_corrupted),
+		cmocka_unit_test(test_quoted_as_it_came),
 	};
 
 	return cmocka_run_group_tests_name("MSS", tests, set_up, tear_down);

@@ -613,6 +613,35 @@ static void test_said_cut_short(void **state)
 	}
 }
 
+/* Behind more extension headers than the answer looks over, the error is the stack's. */
+static void test_said_too_far_behind(void **state)
+{
+	enum { MORE = 1048 };
+	static struct frame in, client;
+	static struct answered a;
+
+	fixture_fill(*state);
+	begin_tick(*state, 0, MANY);
+	for (size_t i = 0; i < 12; i++) {
+		uint8_t *header = in.bytes + ETHERNET + 40;
+
+		if (said[i].outer == 4)
+			continue;
+		build_said(&in, &client, &said[i]);
+		memmove(header + MORE, header, in.length - ETHERNET - 40);
+		memset(header, 0, MORE); /* destination options: padding */
+		header[0] = in.bytes[ETHERNET + 6];
+		header[1] = MORE / 8 - 1;
+		in.bytes[ETHERNET + 6] = IPPROTO_DSTOPTS;
+		overwrite16(&in, ETHERNET + 4, read16(&in, ETHERNET + 4) + MORE);
+		in.length += MORE;
+		run_answered(*state, &in, &a);
+		expect_pass("behind long options", &in, &a.r);
+		expect_answers("behind long options", &a, EK_ANSWER_COUNT);
+		what_was_heard(*state);
+	}
+}
+
 static int set_up(void **state)
 {
 	static struct fixture fixture;
@@ -643,6 +672,7 @@ int main(void)
 		cmocka_unit_test(test_said_rate),
 		cmocka_unit_test(test_not_ours),
 		cmocka_unit_test(test_said_cut_short),
+		cmocka_unit_test(test_said_too_far_behind),
 	};
 
 	return cmocka_run_group_tests_name("too big", tests, set_up, tear_down);
