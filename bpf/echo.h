@@ -40,8 +40,6 @@ static __always_inline int echo4(void *data, void *end)
 
 	if ((void *)(icmp + 1) > end)
 		return -EK_DROP_TRUNCATED;
-	if (ip->frag_off & IP_OFFSET_OR_MF)
-		return -EK_DROP_FRAGMENT;
 	if (ip->ihl != 5)
 		return -EK_DROP_ICMP_OTHER;
 	if (!reset_ethernet(data, bpf_htons(ETH_P_IP)))
@@ -65,7 +63,7 @@ static __always_inline int echo6(void *data, void *end)
 	if ((void *)(icmp + 1) > end)
 		return -EK_DROP_TRUNCATED;
 	if (ip->nexthdr != IPPROTO_ICMPV6)
-		return ip->nexthdr == IPPROTO_FRAGMENT ? -EK_DROP_FRAGMENT : -EK_DROP_ICMP_OTHER;
+		return -EK_DROP_ICMP_OTHER;
 	if (!reset_ethernet(data, bpf_htons(ETH_P_IPV6)))
 		return -EK_DROP_UNRESOLVED;
 	ip->hop_limit = ECHO_TTL;

@@ -52,18 +52,15 @@ static __always_inline int quoted4(struct xdp_md *ctx, const struct work *w, str
 /* Past extension headers (RFC 8200, section 4): where the transport header is, or 0. */
 static __always_inline __u32 quoted_transport6(struct xdp_md *ctx, struct packet *p, __u32 at)
 {
-	__u8 header[4]; /* next header, length in units of 8 bytes or 4, fragment offset */
+	__u8 header[4]; /* next header, length in units of 8 bytes, fragment offset */
 
 	for (int i = 0; i < QUOTED_EXTENSIONS; i++) {
 		if (p->protocol != IPPROTO_HOPOPTS && p->protocol != IPPROTO_ROUTING &&
-		    p->protocol != IPPROTO_DSTOPTS && p->protocol != IPPROTO_AH &&
-		    p->protocol != IPPROTO_FRAGMENT)
+		    p->protocol != IPPROTO_DSTOPTS && p->protocol != IPPROTO_FRAGMENT)
 			return at;
 		if (bpf_xdp_load_bytes(ctx, at, header, sizeof(header)))
 			return 0;
-		if (p->protocol == IPPROTO_AH)
-			at += (header[1] + 2) * 4;
-		else if (p->protocol != IPPROTO_FRAGMENT)
+		if (p->protocol != IPPROTO_FRAGMENT)
 			at += (header[1] + 1) * 8;
 		else if (header[2] || header[3] & 0xf8)
 			return 0; /* a later fragment */

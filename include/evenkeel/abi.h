@@ -275,7 +275,8 @@ _Static_assert(sizeof(struct ek_meta) == 32, "ek_meta");
 #define EK_DROP_REASONS(X)                                                                         \
 	X(MALFORMED, "malformed", "IP or transport header contradicts itself")                     \
 	X(TRUNCATED, "truncated", "the frame ends before the packet does")                         \
-	X(FRAGMENT, "fragment", "a later IP fragment, of which no first one was seen")             \
+	X(FRAGMENT, "fragment",                                                                    \
+	  "a later IP fragment, of which no first one was seen, or any of ICMP")                   \
 	X(EXTENSION, "ipv6-extension",                                                             \
 	  "more IPv6 extension headers than are walked, or unknown ones")                          \
 	X(NO_RING, "no-ring", "the service has no ring")                                           \
@@ -287,7 +288,7 @@ _Static_assert(sizeof(struct ek_meta) == 32, "ek_meta");
 	X(TOO_BIG, "too-big", "does not fit the path to the backend once encapsulated")            \
 	X(NO_HEADROOM, "no-headroom", "the driver left no room for the outer header")              \
 	X(UNKNOWN_FLOW, "unknown-flow", "a segment of a connection that this node does not know")  \
-	X(NO_SERVICE, "no-service", "an ICMP error or a fragment for a VIP, of no service")        \
+	X(NO_SERVICE, "no-service", "an ICMP error for a VIP, about no flow of a service")         \
 	X(ICMP_OTHER, "icmp-other",                                                                \
 	  "an ICMP message for a VIP that is no echo request and no error")                        \
 	X(ICMP_RATE, "icmp-rate", "an answer would exceed the rate for such answers")              \

@@ -4,7 +4,7 @@ import ipaddress
 import struct
 
 from departure import Dropped, Passed
-from headers import (AUTHENTICATION, DESTINATION, FRAGMENT, HOP_BY_HOP, ICMP, ICMP6, ROUTING, TCP,
+from headers import (DESTINATION, FRAGMENT, HOP_BY_HOP, ICMP, ICMP6, ROUTING, TCP,
                      TTL, UDP, checksum, ip4_header, ip6_header, pseudo_header, updated)
 from world import OWN_MAC, Outcome
 
@@ -100,11 +100,11 @@ def quoted6(quote):
         raise Dropped("no-service")
     source, protocol, rest = quote[8:24], quote[6], quote[40:]
     for _ in range(QUOTED_EXTENSIONS):
-        if protocol not in (HOP_BY_HOP, ROUTING, FRAGMENT, AUTHENTICATION, DESTINATION):
+        if protocol not in (HOP_BY_HOP, ROUTING, FRAGMENT, DESTINATION):
             break
         if len(rest) < 4:
             raise Dropped("no-service")
-        size = {FRAGMENT: 8, AUTHENTICATION: 4 * (rest[1] + 2)}.get(protocol, 8 * (rest[1] + 1))
+        size = 8 if protocol == FRAGMENT else 8 * (rest[1] + 1)
         if protocol == FRAGMENT and int.from_bytes(rest[2:4], "big") & 0xfff8:
             raise Dropped("no-service")
         protocol, rest = rest[0], rest[size:]
