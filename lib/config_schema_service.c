@@ -258,8 +258,8 @@ static const char *unless_tunnel(const struct ek_parse *parse)
 
 static const char *unless_tcp(const struct ek_parse *parse)
 {
-	return parse->service->protocol == IPPROTO_UDP
-		       ? "has no meaning for udp, expected protocol: tcp, tcp+udp or any"
+	return !parse->service->protocol || parse->service->protocol == IPPROTO_UDP
+		       ? "has no meaning here, expected protocol: tcp or tcp+udp"
 		       : NULL;
 }
 

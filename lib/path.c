@@ -95,9 +95,8 @@ bool ek_path_is_narrow(const struct ek_config_service *s, const char *name,
 		       char *out, size_t size)
 {
 	unsigned int overhead = ek_plan_overhead(s, address);
-	bool clamped = s->mss == EK_MSS_AUTO && s->protocol == IPPROTO_TCP && !s->udp_too;
 
-	if (!overhead || !path_mtu || clamped || path_mtu >= link_mtu + overhead)
+	if (!overhead || !path_mtu || path_mtu >= link_mtu + overhead)
 		return false;
 	snprintf(out, size,
 		 "%s needs %u for full %u-byte packets and the path to %s has %u: larger packets "

@@ -33,8 +33,7 @@ void ek_path_judge(const struct ek_path_query *query, struct ek_path *out);
 
 /*
  * Whether full-size packets of an interface do not fit once the service's method has added its
- * headers, and that matters: not if nothing but TCP comes, with an MSS that follows the path. Then
- * `out` says so, about the backend `name`.
+ * headers. Then `out` says so, about the backend `name`.
  */
 bool ek_path_is_narrow(const struct ek_config_service *service, const char *name,
 		       const struct ek_ip *address, unsigned int path_mtu, unsigned int link_mtu,

@@ -297,7 +297,7 @@ static const struct row mss_rows[] = {
 	{"no value", WEB "    mss:\n", "8:9: mss: no value, " MSS_EXPECTED},
 	{"a list", WEB "    mss: [1400]\n", "8:10: mss: a list, " MSS_EXPECTED},
 	{"udp", WEB "    protocol: udp\n    mss: auto\n",
-	 "9:10: mss: has no meaning for udp, expected protocol: tcp, tcp+udp or any\n"},
+	 "9:10: mss: has no meaning here, expected protocol: tcp or tcp+udp\n"},
 	{"tcp+udp", WEB "    protocol: tcp+udp\n    mss: auto\n", ""},
 };
 
