@@ -8,7 +8,7 @@ gcc make pkg-config git ca-certificates
 clang-16 llvm-16 libclang-rt-16-dev bpftool libbpf-dev libxdp-dev libelf-dev zlib1g-dev linux-libc-dev
 libyaml-dev libevent-dev libcurl4-openssl-dev libjansson-dev libmnl-dev libssl-dev libcmocka-dev
 python3 python3-pytest python3-scapy
-iproute2 ethtool procps nginx-light curl wrk nftables
+iproute2 iputils-ping ethtool procps nginx-light curl wrk nftables vsftpd lftp
 keepalived bird2
 "
 missing=

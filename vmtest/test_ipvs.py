@@ -7,7 +7,7 @@ import pytest
 
 import receivers
 from lab import VIP4, VIP6
-from test_methods import assert_answers, assert_large, received_by
+from test_methods import assert_answers, assert_large
 
 DIRECTED = {4: "192.0.2.20", 6: "2001:db8::20"}
 OURS = {4: VIP4, 6: VIP6}
@@ -46,7 +46,8 @@ KERNEL = {4: receivers.device("ipip", 4), 6: receivers.device("ip6tnl mode any",
 @pytest.mark.parametrize("kernel", [True, False], ids=["kernel's device", "evenkeel-backend"])
 def test_the_same_backends_take_packets_from_both(lab, family, directed, kernel):
     ours = OURS[family]
-    with received_by(KERNEL[family] if kernel else receivers.agent, lab, ours, directed):
+    receiver = KERNEL[family] if kernel else receivers.agent()
+    with receivers.received_by(receiver, lab, ours, directed):
         lab.start()
         before = lab.lb.service("web6" if family == 6 else "web")["packets"]
         assert_answers(lab, ours, directed)

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Every method of forwarding, to backends with evenkeel-backend and to those that have only what
 their kernel brings."""
-import contextlib
 import filecmp
 from typing import Callable, NamedTuple
 
@@ -26,12 +25,12 @@ class Row(NamedTuple):
 
 # One that this version does not support yet, in its own words, is skipped.
 ROWS = {
-    "ipip, v4": Row("ipip", VIP4, 4, receivers.agent),
-    "ipip, v6": Row("ipip", VIP6, 6, receivers.agent),
+    "ipip, v4": Row("ipip", VIP4, 4, receivers.agent()),
+    "ipip, v6": Row("ipip", VIP6, 6, receivers.agent()),
     "ipip, v4, ipip device": Row("ipip", VIP4, 4, receivers.device("ipip", 4)),
     "ipip, v6, ip6tnl device": Row("ipip", VIP6, 6, receivers.device("ip6tnl mode any", 6)),
-    "gue, v4": Row("gue", VIP4, 4, receivers.agent),
-    "gue, v6": Row("gue", VIP6, 6, receivers.agent),
+    "gue, v4": Row("gue", VIP4, 4, receivers.agent()),
+    "gue, v6": Row("gue", VIP6, 6, receivers.agent()),
     "tos, v4, nftables": Row("tos", VIP4, 4, receivers.dscp(5), {"tos": 5}),
     "tos, v6, nftables": Row("tos", VIP6, 6, receivers.dscp(5), {"tos": 5}),
     "l2, v4": Row("l2", VIP4, 4, receivers.nothing),
@@ -67,23 +66,13 @@ def assert_large(lab, vip):
     up.unlink()
 
 
-@contextlib.contextmanager
-def received_by(receiver, lab, *vips):
-    with contextlib.ExitStack() as stack:
-        for web in lab.webs:
-            stack.enter_context(receiver(web, vips))
-        yield
-    for web in lab.webs:
-        web.wait()
-
-
 @pytest.mark.parametrize("row", ROWS.values(), ids=ROWS)
 def test_method(lab, row):
     configure(lab, row)
     checked = lab.lb.run("evenkeeld", "--check", "-c", lab.config, check=False)
     if "not supported yet" in checked.stderr:
         pytest.skip(f"forward: {row.forward} is to come")
-    with received_by(row.receiver, lab, row.vip):
+    with receivers.received_by(row.receiver, lab, row.vip):
         lab.start()
         assert_answers(lab, row.vip)
         assert_large(lab, row.vip)

@@ -25,6 +25,15 @@ def config(*services):
     return "node: lb1\ninterfaces:\n  - name: eth0\nservices:\n" + "".join(services)
 
 
+def fixed_key(lab):
+    """A file for `hash-key`: the few clients of a test meet the same backends in every run."""
+    path = lab.dir / "hash-key"
+    if not path.exists():
+        path.touch(0o600)
+        path.write_text("0123456789abcdef" * 12 + "\n")
+    return path
+
+
 def pools(weights):
     """The backends of web and web6: {"web1": 100, ...} by number."""
     return ({f"web{n}": (f"10.2.0.{20 + n}", w) for n, w in weights.items()},

@@ -18,6 +18,7 @@ a fresh /sys and hide the BPF file system. Hosts that run our programs also have
 of their own with an empty /sys/fs/bpf, /run and /var/lib, so that they use their default paths.
 """
 import atexit
+import collections
 import contextlib
 import ctypes
 import errno
@@ -26,9 +27,11 @@ import json
 import os
 import re
 import resource
+import select
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import tempfile
 import threading
@@ -53,6 +56,7 @@ FABRIC_MTU = 1600
 PATIENCE = float(os.environ.get("EVENKEEL_PATIENCE", 1))
 
 CLONE_NEWNET = 0x40000000
+IP_PKTINFO, IPV6_FREEBIND = 8, 78
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -164,6 +168,20 @@ class Host:
         """`ip` commands, as one batch."""
         run("ip", "-n", self.ns, "-batch", "-", input="\n".join(commands))
 
+    def cable(self, name, other, port):
+        """A veth from `name` here to `port` of another host, both up, as wide as the fabric."""
+        mtu = self.lab.mtu
+        self.ip(f"link add {name} mtu {mtu} type veth peer name {port} mtu {mtu} netns {other.ns}",
+                f"link set {name} up")
+        other.ip(f"link set {port} up")
+
+    def before_xdp(self, name):
+        """Readies an interface whose peer has an XDP program that sends. See pass.bpf.c. Senders in
+        this machine leave the TCP checksum to the "hardware"; XDP_TX loses the mark that says so.
+        Switched off on the last hop before the XDP program, for every sender."""
+        self.ip(f"link set dev {name} xdpdrv obj {BUILD}/tests/net/pass.bpf.o sec xdp")
+        self.run("ethtool", "-K", name, "tx", "off")
+
     def link(self, name="eth0"):
         """What `ip link show` says about an interface."""
         return json.loads(run("ip", "-n", self.ns, "-j", "-d", "link", "show", name).stdout)[0]
@@ -228,7 +246,8 @@ class Web(Server):
     """A backend: nginx, and evenkeel-backend which decapsulates and holds the VIPs."""
 
     def __init__(self, lab, number):
-        super().__init__(lab, f"web{number}", f"10.2.0.{20 + number}", f"fd00:2::{20 + number}")
+        super().__init__(lab, f"web{number}", f"10.{lab.farm}.0.{20 + number}",
+                         f"fd00:{lab.farm}::{20 + number}")
         self.nginx = self.agent = None
         self.conf = self.dir / "nginx.conf"
         self.conf.write_text(NGINX.format(name=self.name, dir=self.dir, big=lab.big))
@@ -237,11 +256,11 @@ class Web(Server):
     def start_nginx(self):
         self.nginx = self.popen("nginx", "-e", "stderr", "-c", self.conf)
 
-    def start_agent(self, vips):
+    def start_agent(self, vips, *more):
         options = [word for vip in vips for word in ("--vip", vip)]
         options += [word for balancer in self.lab.balancers
                     for address in balancer.addresses for word in ("--allow", address)]
-        self.agent = self.popen("evenkeel-backend", "--interface", "eth0", *options)
+        self.agent = self.popen("evenkeel-backend", "--interface", "eth0", *options, *more)
 
     def wait(self):
         """Until both programs do their work."""
@@ -331,6 +350,9 @@ class Balancer(Server):
 class Lab:
     """Everything above, built and taken away together."""
 
+    mtu = FABRIC_MTU
+    farm = 2  # the backends are 10.N.0.21, fd00:N::21 and so on
+
     def __init__(self, name, backends=3, tied=True, big=BIG_BYTES):
         if os.geteuid():
             raise LabError("the lab builds network namespaces: run it as root")
@@ -387,7 +409,7 @@ class Lab:
                        "ipv4.conf.all.send_redirects": 0, "ipv4.conf.default.send_redirects": 0})
         router.ip(f"link add client type veth peer name eth0 netns {self.client.ns}",
                   # An address of its own: else it is the lowest of its ports', and may change.
-                  f"link add br0 mtu {FABRIC_MTU} address 02:00:00:00:02:01 type bridge "
+                  f"link add br0 mtu {self.mtu} address 02:00:00:00:02:01 type bridge "
                   "mcast_snooping 0",
                   "addr add 10.1.0.1/24 dev client", "addr add fd00:1::1/64 dev client",
                   "addr add 10.2.0.1/24 dev br0", "addr add fd00:2::1/64 dev br0",
@@ -400,23 +422,17 @@ class Lab:
             self._plug(host)
         self._route()
         for balancer in self.balancers:
-            # See pass.bpf.c.
-            router.ip(f"link set dev {balancer.name} xdpdrv obj {BUILD}/tests/net/pass.bpf.o "
-                      "sec xdp")
-            # Senders in this machine leave the TCP checksum to the "hardware"; XDP_TX loses the
-            # mark that says so. Switched off on the last hop before the XDP program, for every
-            # sender.
-            router.run("ethtool", "-K", balancer.name, "tx", "off")
+            router.before_xdp(balancer.name)
 
     def _route(self):
         """The way to the VIPs."""
         self.router.ip(f"route add {VIP4}/32 via 10.2.0.10", f"route add {VIP6}/128 via fd00:2::10")
 
-    def _plug(self, host, bridge="br0"):
-        """A cable from the bridge to the host's eth0."""
-        self.router.ip(
-            f"link add {host.name} mtu {FABRIC_MTU} type veth "
-            f"peer name eth0 mtu {FABRIC_MTU} netns {host.ns}",
+    def _plug(self, host, bridge="br0", owner=None):
+        """A cable from the bridge, which is the router's, to the host's eth0."""
+        (owner or self.router).ip(
+            f"link add {host.name} mtu {self.mtu} type veth "
+            f"peer name eth0 mtu {self.mtu} netns {host.ns}",
             f"link set {host.name} master {bridge} up")
         host.configure()
 
@@ -448,6 +464,70 @@ class Lab:
         """Leaves everything running. The next lab of this name takes it away."""
         self.open = False
         atexit.unregister(self.close)
+
+
+class Echo:
+    """While the block runs each of these hosts answers datagrams to a port of any of its addresses
+    with its name, a blank and what they held. `heard`: how many from whom, (host, client)."""
+
+    def __init__(self, hosts, port):
+        self.port, self.hosts, self.heard = port, hosts, collections.Counter()
+        self.done = threading.Event()
+        self.thread = threading.Thread(target=self._serve, daemon=True)
+
+    def __enter__(self):
+        self.sockets = {}
+        for host in self.hosts:
+            with host.enter():
+                for family, level, option in ((socket.AF_INET, socket.IPPROTO_IP, IP_PKTINFO),
+                                              (socket.AF_INET6, socket.IPPROTO_IPV6,
+                                               socket.IPV6_RECVPKTINFO)):
+                    sock = socket.socket(family, socket.SOCK_DGRAM)
+                    if family == socket.AF_INET6:
+                        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                        # Answers may come from what is local by a route alone.
+                        sock.setsockopt(socket.IPPROTO_IPV6, IPV6_FREEBIND, 1)
+                    sock.setsockopt(level, option, 1)
+                    sock.bind(("", self.port))
+                    self.sockets[sock] = host.name
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.done.set()
+        self.thread.join()
+        for sock in self.sockets:
+            sock.close()
+
+    def _serve(self):
+        while not self.done.is_set():
+            for sock in select.select(self.sockets, [], [], 0.05)[0]:
+                data, (info,), _, client = sock.recvmsg(65536, 128)
+                name = self.sockets[sock]
+                self.heard[name, client[0]] += 1
+                sock.sendmsg([name.encode(), b" ", data], [(*info[:2], _from(info[2]))], 0, client)
+
+    @staticmethod
+    def ask(host, vip, port, data=b"?", source="", seconds=2):
+        """Which host answers, or None; an answer that is not what was asked is an error."""
+        with host.enter(), socket.socket(family(vip), socket.SOCK_DGRAM) as sock:
+            sock.settimeout(seconds)
+            sock.bind((source, 0))
+            sock.connect((vip, port))
+            sock.send(data)
+            try:
+                name, _, back = sock.recv(65536).partition(b" ")
+            except TimeoutError:
+                return None
+        if back != data:
+            raise LabError(f"{len(data)} bytes to {vip} came back as {len(back)}, or changed")
+        return name.decode()
+
+
+def _from(info):
+    """From the destination of a datagram, as recvmsg() tells it, the source of the answer: without
+    an interface."""
+    return struct.pack("=i", 0) + info[4:8] + bytes(4) if len(info) == 12 else info[:16] + bytes(4)
 
 
 class Capture:

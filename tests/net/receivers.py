@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""What a backend may have in place of evenkeel-backend: parts of the kernel that undo what a method
-of forwarding does to packets. Each is a context manager, called with the backend and the VIPs, that
-fails at its end when no packet went through it. Afterwards evenkeel-backend runs again."""
+"""What undoes on a backend what a method of forwarding does to packets: evenkeel-backend, or parts
+of the kernel. Each is a context manager, called with the backend and the VIPs, that fails at its
+end when no packet went through it. Afterwards evenkeel-backend runs again as the lab started it."""
 import contextlib
 import ipaddress
 import json
+import re
 
 from lab import VIP4, VIP6, run
 
@@ -19,19 +20,40 @@ def own(web, vip):
 
 
 @contextlib.contextmanager
-def agent(web, vips):
-    """evenkeel-backend itself."""
-    if set(vips) <= {VIP4, VIP6}:
+def received_by(receiver, lab, *vips):
+    """Inside the block all backends have this one."""
+    with contextlib.ExitStack() as stack:
+        for web in lab.webs:
+            stack.enter_context(receiver(web, vips))
         yield
-        return
-    web.agent.stop()
-    web.start_agent(vips)
-    try:
+    for web in lab.webs:
         web.wait()
-        yield
-        web.agent.stop()
-    finally:
-        web.start_agent([VIP4, VIP6])
+
+
+def agent(*options):
+    """evenkeel-backend itself, with further options."""
+    @contextlib.contextmanager
+    def receiver(web, vips):
+        anew = options or not set(vips) <= {VIP4, VIP6}
+        if anew:
+            web.agent.stop()
+            web.start_agent(vips, *options)
+        try:
+            web.wait()
+            before = undone(web)
+            yield
+            assert undone(web) > before, f"{web.name}: nothing came through evenkeel-backend"
+        finally:
+            if anew:
+                web.agent.stop()
+                web.start_agent([VIP4, VIP6])
+    return receiver
+
+
+def undone(web):
+    """How many packets evenkeel-backend has restored."""
+    shown = web.run("evenkeel-backend", "status", "--interface", "eth0").stdout
+    return sum(map(int, re.findall(r"^ +(?:decapsulated|gue|dscp)-ipv[46] +(\d+) ", shown, re.M)))
 
 
 @contextlib.contextmanager
@@ -58,15 +80,16 @@ def device(kind, outer):
                    "link set tunnel up")
             try:
                 yield
-                assert received(web, "tunnel"), f"{web.name}: nothing came through {kind}"
+                assert packets(web, "tunnel", "rx"), f"{web.name}: nothing came through {kind}"
             finally:
                 web.ip("link del tunnel")
     return receiver
 
 
-def received(web, name):
-    shown = json.loads(run("ip", "-n", web.ns, "-j", "-s", "link", "show", name).stdout)
-    return shown[0]["stats64"]["rx"]["packets"]
+def packets(host, interface, way):
+    """How many the interface has received ("rx") or sent ("tx")."""
+    shown = json.loads(run("ip", "-n", host.ns, "-j", "-s", "link", "show", interface).stdout)
+    return shown[0]["stats64"][way]["packets"]
 
 
 def dscp(number):
