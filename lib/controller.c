@@ -163,6 +163,7 @@ static int make_service_intent(const struct ek_controller *c, const struct ek_se
 		b->address = m->backend->address;
 		b->nexthop = ek_controller_nexthop(c, s, m, &b->mtu, NULL, 0);
 		b->local = is_local(c, s, m);
+		b->retired = !m->config;
 		if (preview ? ek_controller_eligible(c, s, m) || presumed_up(m)
 			    : s->warm && ek_controller_eligible(c, s, m))
 			b->weight = ek_controller_weight(c, s, m);

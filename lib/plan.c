@@ -221,6 +221,14 @@ static bool is_loss(const struct ek_state_backend *old, const struct ek_backend 
 	return old->used && was & ~is & EK_NEXTHOP_USABLE;
 }
 
+static void keep_method(struct ek_backend *row, const struct ek_backend *old)
+{
+	row->forward = old->forward;
+	row->dscp = old->dscp;
+	row->gue_port = old->gue_port;
+	row->gue_header = old->gue_header;
+}
+
 /*
  * A backend that can be used is told before the ring that names it, one that no longer can be
  * after the ring that had named it: in between no packet is dropped for want of either.
@@ -232,6 +240,8 @@ static int plan_rows(struct planning *p, const struct ek_intent_service *s, bool
 		const struct ek_state_backend *old = &p->state->backends[s->backends[i].index];
 		struct ek_op *op;
 
+		if (s->backends[i].retired && !s->backends[i].local && old->used)
+			keep_method(&row, &old->row);
 		if (is_loss(old, &row) != losses ||
 		    (old->used && !memcmp(&old->row, &row, sizeof(row))))
 			continue;
@@ -613,6 +623,7 @@ void ek_plan_commit(struct ek_state *state, struct ek_plan *plan)
 {
 	for (size_t i = 0; i < plan->n; i++)
 		commit_op(state, &plan->ops[i]);
+	state->wild_unknown |= plan->wild_cut;
 	state->next = plan->next;
 }
 
@@ -626,6 +637,8 @@ static void free_op(struct ek_op *op)
 
 void ek_plan_cut(struct ek_plan *plan, size_t n)
 {
+	if (n < plan->n && plan->ops[n].kind == EK_OP_WILDCARDS_SET)
+		plan->wild_cut = true;
 	for (size_t i = n; i < plan->n; i++)
 		free_op(&plan->ops[i]);
 	plan->n = n;

@@ -60,6 +60,7 @@ struct ek_intent_backend {
 	uint64_t nexthop;
 	uint16_t mtu;	/* 0: not known */
 	bool local;	/* it is this host, whatever the service's method */
+	bool retired;	/* it left the file: its last connections reach it as they did */
 	uint16_t index; /* out: its row */
 };
 
@@ -111,6 +112,7 @@ struct ek_plan {
 	struct ek_op *ops;
 	size_t n, room;
 	uint32_t next; /* state->next once committed */
+	bool wild_cut; /* cut at the wildcard rules, of which some may be written */
 };
 
 /* The id of the service that is named as this one, or -1. */
@@ -138,7 +140,7 @@ int ek_plan_make(const struct ek_state *state, struct ek_intent *intent, struct 
 bool ek_plan_defer_rings(struct ek_plan *plan);
 bool ek_plan_changes_rings(const struct ek_plan *plan);
 void ek_plan_commit(struct ek_state *state, struct ek_plan *plan);
-/* Leaves the first n operations. */
+/* Leaves the first n operations: the next one failed, and may be half done. */
 void ek_plan_cut(struct ek_plan *plan, size_t n);
 void ek_plan_free(struct ek_plan *plan);
 

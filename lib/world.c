@@ -92,6 +92,27 @@ static enum ek_health_state adopted_health(const struct ek_state *state, int id,
 	return EK_HEALTH_UNKNOWN;
 }
 
+/*
+ * What is known of a backend that the service does not have yet. A service whose port or first
+ * address changes is a new one, with the name and the backends of the old.
+ */
+static enum ek_health_state first_health(const struct ek_controller *c,
+					 const struct ek_config_service *s, int id,
+					 const struct ek_ip *address)
+{
+	enum ek_health_state state = adopted_health(&c->state, id, address);
+
+	for (size_t i = 0; state == EK_HEALTH_UNKNOWN && i < c->world.n_services; i++) {
+		const struct ek_service_runtime *other = &c->world.services[i];
+		const struct ek_member *m =
+			strcmp(other->config->name, s->name) ? NULL : find_member(other, address);
+
+		if (m)
+			state = ek_check_status(m->backend->check)->state;
+	}
+	return state;
+}
+
 /* --- building -------------------------------------------------------------------------------- */
 
 static void add_member(struct ek_service_runtime *s, struct ek_backend_runtime *b,
@@ -110,7 +131,7 @@ static int add_configured(struct ek_service_runtime *s, const struct ek_service_
 
 		if (!b)
 			b = backend_new(c, s->config, config->name, &config->address,
-					adopted_health(&c->state, id, &config->address));
+					first_health(c, s->config, id, &config->address));
 		if (!b)
 			return -ENOMEM;
 		add_member(s, b, config);

@@ -250,3 +250,10 @@ def test_ports_come_and_go_under_load(lab, figure):
                      (both("10-8090"), [(VIP4, 8080)]), (both("any"), [(VIP4, 8080)]),
                      (both("any")[:1], []),
                      (both("79-81"), [])], figure)
+
+
+def test_a_live_service_gets_a_range(lab, figure):
+    """It is a new service by that, with backends that are known to be well, and the same ring."""
+    def web(port):
+        return [service("web", BOTH, some(1, 2, 3), port=port, check=CHECK)]
+    under_load(lab, [(web("80-90"), []), (web(80), []), (web("80-100"), []), (web(80), [])], figure)

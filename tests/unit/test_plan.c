@@ -437,6 +437,29 @@ static void test_numbers_are_told(void **unused)
 	free_state(state);
 }
 
+/* The method changes as its backend leaves: connections that it still has go the old way. */
+static void test_retired_as_they_were(void **unused)
+{
+	struct ek_state *state = new_state(ROWS);
+	struct script script;
+	struct ek_plan plan;
+
+	(void)unused;
+	commit(state, "A:ab");
+	parse("A:a~b", &script);
+	script.configs[0].forward = EK_FORWARD_TOS;
+	script.configs[0].tos = 5;
+	script.backends[0][0].retired = true;
+	make(state, &script, &plan);
+	ek_plan_commit(state, &plan);
+	ek_plan_free(&plan);
+	assert_int_equal(state->backends[1].row.forward, EK_FORWARD_IPIP);
+	assert_int_equal(state->backends[1].row.dscp, 0);
+	assert_int_equal(state->backends[2].row.forward, EK_FORWARD_TOS);
+	assert_int_equal(state->backends[2].row.dscp, 5 << 2);
+	free_state(state);
+}
+
 static void test_limit_of_entries(void **unused)
 {
 	struct ek_config_service *configs = calloc(65, sizeof(*configs));
@@ -922,6 +945,7 @@ int main(void)
 		cmocka_unit_test(test_shared),
 		cmocka_unit_test(test_takes_over),
 		cmocka_unit_test(test_numbers_are_told),
+		cmocka_unit_test(test_retired_as_they_were),
 		cmocka_unit_test(test_limit_of_entries),
 		cmocka_unit_test(test_entries),
 		cmocka_unit_test(test_restarts),
