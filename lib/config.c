@@ -174,9 +174,11 @@ static const char *misfit(const struct ek_parse *parse, const struct ek_claim *c
 			       ? NULL
 			       : "is this node's own name, expected the peer's `node`";
 	case EK_CLAIM_INSTANCE_VIP:
-		return vip_length(parse, claim->text) || !vips_known(parse)
-			       ? NULL
-			       : "is no service's address, expected one of those in `services`";
+		length = vip_length(parse, claim->text);
+		if (length == 128 || (!length && !vips_known(parse)))
+			return NULL;
+		return length ? "is only in a service's prefix, expected it beside the prefix"
+			      : "is no service's address, expected one of those in `services`";
 	default:
 		return NULL;
 	}

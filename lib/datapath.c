@@ -497,8 +497,8 @@ int ek_datapath_port_set(struct ek_datapath *dp, uint8_t port, const struct ek_p
 	}
 	p->source4 = value->source4;
 	p->source6 = value->source6;
+	memcpy(p->tags, value->tags, sizeof(p->tags)); /* first: without it looks like its parent */
 	p->ifindex = value->ifindex;
-	memcpy(p->tags, value->tags, sizeof(p->tags));
 	__atomic_store_n(&p->mac, value->mac, __ATOMIC_RELEASE);
 	return bpf_map_update_elem(fd, &key, &value->ifindex, BPF_ANY) ? -errno : 0;
 }

@@ -104,7 +104,10 @@ const struct ek_ring *ek_datapath_ring(const struct ek_datapath *dp, uint16_t id
 
 /* --- operations ------------------------------------------------------------------------------ */
 
-/* The next hop goes dark first when the row changes hands, and is published last. */
+/*
+ * The next hop goes dark first when the row changes hands, and is published last. A method finds
+ * what it needs, before it is said and until another one is.
+ */
 static void write_row(struct ek_backend *row, const struct ek_backend *value)
 {
 	if (!ek_ip_equal(&row->address, &value->address) || row->service != value->service) {
@@ -115,10 +118,12 @@ static void write_row(struct ek_backend *row, const struct ek_backend *value)
 	}
 	row->csum = value->csum;
 	row->mtu = value->mtu;
-	row->forward = value->forward;
+	row->dscp = value->dscp ?: row->dscp;
+	row->gue_port = value->gue_port ?: row->gue_port;
+	row->gue_header = value->gue_header;
+	__atomic_store_n(&row->forward, value->forward, __ATOMIC_RELEASE);
 	row->dscp = value->dscp;
 	row->gue_port = value->gue_port;
-	row->gue_header = value->gue_header;
 	row->index = value->index;
 	__atomic_store_n(&row->nexthop, value->nexthop, __ATOMIC_RELEASE);
 }
@@ -350,14 +355,28 @@ static int remove_nodes_but(int fd, const struct ek_wildcards *wildcards)
 	return 0;
 }
 
+/* Where old and new ones do not fit side by side, the old ones go before they can be replaced. */
+static int write_node(int fd, const struct ek_wildcards *wildcards,
+		      const struct ek_wildcards_node *node)
+{
+	int err;
+
+	if (!bpf_map_update_elem(fd, &node->key, &node->value, BPF_ANY))
+		return 0;
+	err = errno == ENOSPC ? remove_nodes_but(fd, wildcards) : -errno;
+	if (err)
+		return err;
+	return bpf_map_update_elem(fd, &node->key, &node->value, BPF_ANY) ? -errno : 0;
+}
+
 static int write_nodes(struct ek_datapath *dp, const struct ek_wildcards *wildcards)
 {
-	int fd = bpf_map__fd(dp->maps->maps.wildcards), err;
+	int fd = bpf_map__fd(dp->maps->maps.wildcards), err = 0;
 
-	for (size_t i = 0; i < wildcards->n; i++)
-		if (bpf_map_update_elem(fd, &wildcards->nodes[i].key, &wildcards->nodes[i].value,
-					BPF_ANY))
-			return -errno;
+	for (size_t i = 0; i < wildcards->n && !err; i++)
+		err = write_node(fd, wildcards, &wildcards->nodes[i]);
+	if (err)
+		return err;
 	if (!wildcards->n)
 		set_flag(dp, EK_SETTING_WILDCARDS, false);
 	err = remove_nodes_but(fd, wildcards);
@@ -595,6 +614,18 @@ static void forget_orphans(struct ek_datapath *dp)
 	}
 }
 
+/* Of services that were not published yet, or whose entries were gone already. */
+static void forget_rings(struct ek_datapath *dp, const struct ek_state *state)
+{
+	char path[PIN_PATH + 16];
+
+	for (uint32_t id = 0; id < EK_SERVICES_MAX; id++) {
+		ring_path(dp, id, path);
+		if (!state->services[id].used && !access(path, F_OK))
+			ring_remove(dp, id);
+	}
+}
+
 int ek_datapath_snapshot(struct ek_datapath *dp, struct ek_state *state, struct ek_error *error)
 {
 	int err = adopt_services(dp, state);
@@ -608,6 +639,7 @@ int ek_datapath_snapshot(struct ek_datapath *dp, struct ek_state *state, struct 
 	}
 	state->wild_unknown = true;
 	forget_orphans(dp);
+	forget_rings(dp, state);
 	for (uint32_t i = 1; i < dp->limit; i++) {
 		struct ek_backend row = dp->backends[i];
 

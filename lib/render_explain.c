@@ -2,18 +2,22 @@
 /* The way of a flow's packets as text. See render.h. Called by the command line. */
 #include "show.h"
 
+/* Of any protocol a flow is a pair of addresses: its client has no port. */
 static void print_flow(const struct ek_render *render, const json_t *answer)
 {
+	const bool portless = ek_show_is(answer, "protocol", "any");
+
 	ek_show_say(render, EK_SHOW_BOLD, "%s", ek_show_text(answer, "service"));
-	if (ek_show_is(answer, "protocol", "any"))
+	if (portless)
 		ek_show_say(render, NULL, ": %s, any protocol", ek_show_text(answer, "address"));
 	else
 		ek_show_say(render, NULL, ": %s/%s",
 			    ek_show_endpoint(answer, "address", "port").text,
 			    ek_show_text(answer, "protocol"));
 	ek_show_say(render, NULL, ", tracking %s; client %s", ek_show_text(answer, "tracking"),
-		    ek_show_endpoint(answer, "client", "client_port").text);
-	if (ek_show_true(answer, "port_assumed"))
+		    portless ? ek_show_text(answer, "client")
+			     : ek_show_endpoint(answer, "client", "client_port").text);
+	if (!portless && ek_show_true(answer, "port_assumed"))
 		ek_show_say(render, EK_SHOW_YELLOW,
 			    " (an example: each port is a connection of its own)");
 	ek_show_end_line(render);

@@ -10,6 +10,7 @@
 #ifndef TESTS_DATAPATH_SIM_H
 #define TESTS_DATAPATH_SIM_H
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -49,7 +50,7 @@ int bpf_prog_test_run_opts(int fd, struct bpf_test_run_opts *opts)
 static struct sim_trie {
 	struct ek_wildcard_key key[EK_SERVICES_MAX];
 	struct ek_wildcard value[EK_SERVICES_MAX];
-	size_t n;
+	size_t n, room;	       /* 0: as much as the arrays have */
 	void (*changed)(void); /* after each write, unless NULL */
 } sim_trie;
 
@@ -144,8 +145,13 @@ static inline void sim_unpin(void)
 int bpf_map_update_elem(int fd, const void *key, const void *value, __u64 flags)
 {
 	(void)flags;
-	if (fd == SIM_WILDCARDS)
-		sim_trie_set(sim_trie_find(key), key, value);
+	if (fd != SIM_WILDCARDS)
+		return 0;
+	if (sim_trie.n == (sim_trie.room ? sim_trie.room : EK_SERVICES_MAX)) { /* as Linux 6.1 */
+		errno = ENOSPC;
+		return -1;
+	}
+	sim_trie_set(sim_trie_find(key), key, value);
 	return 0;
 }
 

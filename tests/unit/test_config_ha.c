@@ -280,11 +280,17 @@ static const struct row instance_rows[] = {
 	{"vips: no service's address",
 	 FRONT("name: f, vips: [192.0.2.10, 192.0.2.99], interface: eth0, vrid: 51"),
 	 "9:44: vips: '192.0.2.99' is no service's address, expected one of those in `services`\n"},
-	{"vips: one in a service's prefix: allowed",
+	{"vips: one in a service's prefix",
 	 TOP "services: [{name: a, address: [192.0.2.10, 198.51.100.0/28], port: 80, "
 	     "backends: [{name: a, address: 10.0.0.1}]}]\n"
 	     "ha: {instances: [{name: f, vips: [192.0.2.10, 198.51.100.15], interface: eth0, "
 	     "vrid: 51}]}\n",
+	 "4:47: vips: '198.51.100.15' is only in a service's prefix, expected it beside the "
+	 "prefix\n"},
+	{"vips: one beside the prefix that it is in: allowed",
+	 TOP "services: [{name: a, address: [198.51.100.15, 198.51.100.0/28], port: 80, "
+	     "backends: [{name: a, address: 10.0.0.1}]}]\n"
+	     "ha: {instances: [{name: f, vips: [198.51.100.15], interface: eth0, vrid: 51}]}\n",
 	 ""},
 	{"vips: a service's second address: allowed",
 	 TOP "services: [{name: a, address: [192.0.2.9, 192.0.2.10], port: 80, "

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <setjmp.h>
 #include <stdint.h>
+#include <errno.h>
 #include <cmocka.h>
 #include <arpa/inet.h>
 #include "datapath_sim.h"
@@ -143,7 +144,8 @@ static void parse_service(const char *text, struct ek_config_service *out)
 }
 
 /* Services with a ; between them, of a backend each. */
-static void apply(const char *text)
+/* Returns what the data plane said of the plan, which is committed as far as it came. */
+static int try_to_apply(const char *text)
 {
 	struct ek_config_service configs[SERVICES];
 	struct ek_intent_service services[SERVICES];
@@ -152,6 +154,7 @@ static void apply(const char *text)
 	char copy[1024], *rest = copy, *part;
 	struct ek_error error = {0};
 	struct ek_plan plan;
+	int err;
 
 	snprintf(copy, sizeof(copy), "%s", text);
 	while ((part = strsep(&rest, ";"))) {
@@ -171,9 +174,15 @@ static void apply(const char *text)
 	}
 	if (ek_plan_make(lab.state, &intent, &plan, &error))
 		fail_msg("%s", error.text);
-	assert_int_equal(ek_datapath_apply(lab.dp, &plan, &error), 0);
+	err = ek_datapath_apply(lab.dp, &plan, &error);
 	ek_plan_commit(lab.state, &plan);
 	ek_plan_free(&plan);
+	return err;
+}
+
+static void apply(const char *text)
+{
+	assert_int_equal(try_to_apply(text), 0);
 	check_rules();
 }
 
@@ -284,6 +293,37 @@ static void test_wildcards(void **unused)
 	apply("192.0.2.1 80 tcp");
 	assert_int_equal(sim_trie.n, 0);
 	assert_int_equal(lab.dp->services->settings.flags, 0);
+}
+
+/* Half as many prefixes as fit, and then as many others: the old ones go first. */
+static void test_no_room_for_old_and_new_prefixes(void **unused)
+{
+	(void)unused;
+	sim_trie.room = 4;
+	apply("203.0.113.0/26,192.0.2.0/26,192.0.2.64/26 80 tcp");
+	hold("203.0.113.9 80 6");
+	apply("203.0.113.0/26,198.51.100.0/26,198.51.100.64/26 80 tcp;192.0.2.1 80 tcp");
+	assert_int_equal(sim_trie.n, 3);
+	assert_int_equal(look_up("198.51.100.77 80 6"), look_up("203.0.113.9 80 6"));
+	assert_int_equal(look_up("192.0.2.77 80 6"), -1);
+}
+
+/* What a refused change left in the map goes when the next one comes, were it as before. */
+static void test_a_refused_change_leaves_no_prefix(void **unused)
+{
+	const char *before = "192.0.2.0/24 80 tcp";
+
+	(void)unused;
+	sim_trie.room = 3;
+	apply(before);
+	hold("192.0.2.9 80 6");
+	assert_int_equal(try_to_apply("192.0.2.0/24,198.51.100.0/26,198.51.100.64/26 80 tcp;"
+				      "203.0.113.0/26 80 tcp"),
+			 -ENOSPC);
+	apply(before);
+	assert_int_equal(sim_trie.n, 1);
+	apply("192.0.2.0/24,203.0.113.0/24 80 tcp");
+	assert_int_equal(look_up("203.0.113.9 80 6"), 0);
 }
 
 static const struct ek_service *entry(const char *address, uint64_t key)
@@ -398,15 +438,39 @@ static void test_adoption(void **unused)
 	sim_datapath_free(old);
 }
 
+/* Who was killed before he published a service, or after he withdrew it, leaves its ring. */
+static void test_adoption_without_a_service(void **unused)
+{
+	char ring[64];
+	struct ek_error error;
+	FILE *pin;
+
+	(void)unused;
+	strcpy(lab.dp->pin_dir, "/tmp/test_datapath.XXXXXX");
+	assert_non_null(mkdtemp(lab.dp->pin_dir));
+	snprintf(ring, sizeof(ring), "%.40s/ring-7", lab.dp->pin_dir);
+	pin = fopen(ring, "w");
+	assert_non_null(pin);
+	fclose(pin);
+	assert_int_equal(ek_datapath_snapshot(lab.dp, lab.state, &error), 0);
+	assert_int_not_equal(access(ring, F_OK), 0);
+	assert_int_equal(rmdir(lab.dp->pin_dir), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_entries_come_and_go, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_an_address_changes_hands, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_wildcards, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_no_room_for_old_and_new_prefixes, set_up,
+						tear_down),
+		cmocka_unit_test_setup_teardown(test_a_refused_change_leaves_no_prefix, set_up,
+						tear_down),
 		cmocka_unit_test_setup_teardown(test_all_entries_of_a_service, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_timeouts_by_protocol, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_adoption, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_adoption_without_a_service, set_up, tear_down),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -74,6 +74,13 @@ static const struct render_row rows[] = {
 	 "\n"
 	 "rst: dropped as unknown-flow (not known)\n"
 	 "  no entry knows it\n"},
+	{"any protocol: a pair of addresses", ek_render_explain, false,
+	 "{'service':'vpn','address':'192.0.2.1','port':0,'protocol':'any','tracking':'full',"
+	 "'client':'198.51.100.7','client_port':40000,'port_assumed':true,'hash':'0','bucket':1,"
+	 "'slot':{'index':2,'current':'gw1','remembers':false,'why':'none'},'packets':[]}",
+	 "vpn: 192.0.2.1, any protocol, tracking full; client 198.51.100.7\n"
+	 "hash 0: slot 2 of the ring, bucket 1 of the table\n"
+	 "slot: current gw1; remembers nothing: none\n"},
 	{"not ours", ek_render_explain, false, "{'packets':[{'packet':'syn','verdict':'pass'}]}",
 	 "-: -:-/-, tracking -; client -:-\n"
 	 "hash -: slot - of the ring, bucket - of the table\n"
