@@ -57,7 +57,7 @@ mutant reuse evenkeel/select.h 's/\(!closing \|\| .*$/1) {/'
 mutant syn-renews evenkeel/select.h 's/ek_select_write\(c, live, EK_FLOW_ESTABLISHED, m->live, m->live_way\);//'
 mutant unstored-renews evenkeel/select.h '/^static.* ek_select_unstored/,/^}/s/m->live,$/0,/'
 mutant disowned-known evenkeel/select.h 's/flags < 0 && ek_select_disowns/ek_select_disowns/'
-mutant disowned-unstored evenkeel/select.h 's/ek_select_disowns\(s\) \|\| m->live/m->live/'
+mutant disowned-unstored evenkeel/select.h 's/ek_select_disowns\(e\) \|\| m->live/m->live/'
 mutant lost-to-another-cpu evenkeel/select.h 's/return !is_new;/return 1;/'
 
 # What becomes of an entry.
@@ -65,7 +65,7 @@ mutant isn-window evenkeel/select.h 's/return ek_select_is_twin\(s, key\) && s->
 mutant keep-entry evenkeel/select.h '/^static.* ek_select_segment/,/^}/s/ek_select_write\(c, ek_flow_backend\(m->live\)/ek_select_write(c, flags \& EK_NEXTHOP_ALIVE ? ek_flow_backend(m->live) : ek_slot_current(s->slot)/'
 mutant revive evenkeel/select.h 's/s->kind == EK_PACKET_DATA \?/s->kind == EK_PACKET_DATA \&\& ek_flow_state(m->live) != EK_FLOW_CLOSING ?/'
 mutant last-ack evenkeel/select.h 's/if \(!ek_select_is_last_ack.*\)$/if (1)/'
-mutant retire evenkeel/select.h '/^static.* ek_select_segment/,/^}/s/ek_select_retire\(s, m\);//'
+mutant retire evenkeel/select.h '/^static.* ek_select_segment/,/^}/s/ek_select_retire\(e, m\);//'
 mutant retire-touched evenkeel/select.h 's/ek_flow_replace\(at, touched, 0\);/;/'
 mutant expired-is-removed evenkeel/select.h 's/ek_flow_replace\(at, entry, 0\) &&//'
 mutant never-evict-closing evenkeel/flow_table.h 's/return ek_flow_is_embryo\(entry\) &/return entry >> 14 \& 1 \&/'
