@@ -190,7 +190,7 @@ static __always_inline void judge(void)
 		flood_audit.lost++;
 }
 
-SEC("xdp")
+SEC("xdp.frags")
 int flood(struct xdp_md *ctx)
 {
 	struct segment s = {.from = spoofed_source(flood_sent),
@@ -206,14 +206,14 @@ int flood(struct xdp_md *ctx)
 }
 
 /* Looks at the last packet of a flood. */
-SEC("xdp")
+SEC("xdp.frags")
 int settle(struct xdp_md *ctx __attribute__((unused)))
 {
 	judge();
 	return XDP_PASS;
 }
 
-SEC("xdp")
+SEC("xdp.frags")
 int empty(struct xdp_md *ctx __attribute__((unused)))
 {
 	return XDP_TX;
@@ -257,7 +257,7 @@ static __always_inline __u32 duel_sequence(__u32 flow, __u32 flags)
 	return duel_isn(flow) ^ (duel_is_held(flow) ? 1u << 31 : 0);
 }
 
-SEC("xdp")
+SEC("xdp.frags")
 int duel(struct xdp_md *ctx)
 {
 	__u64 ticket = __sync_fetch_and_add(&duel_ticket, 1);
