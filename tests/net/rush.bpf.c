@@ -45,7 +45,7 @@ static __always_inline __be16 port_of(__u64 connection)
 	return bpf_htons(1024 + (connection >> 17));
 }
 
-SEC("xdp")
+SEC("xdp.frags")
 int rush(struct xdp_md *ctx)
 {
 	long length = (long)ctx->data_end - (long)ctx->data;
